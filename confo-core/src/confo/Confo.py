@@ -1,0 +1,336 @@
+"""Confo, the registry of loaded backends, and the API of 2021.
+
+The module has its users' spelling: ``from confo.Confo import Confo``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from confo import plugins
+from confo.backend import Backend
+from confo.codec import FrozenDict
+from confo.errors import (
+    BackendExists,
+    BackendNotFound,
+    CredentialsError,
+    NamespaceNotFound,
+    NoActiveBackend,
+    NoNamespaceChosen,
+)
+from confo.model import MISSING, Commit
+from confo.names import check_namespace
+from confo.namespace import RAISE, Namespace, commit_together
+from confo.persist import OnConflict
+from confo.url import parse
+
+_registry: dict[str | None, Confo] = {}
+_registry_lock = threading.RLock()
+
+
+class Confo:
+    """The loaded backends of a program, one of them active, and its namespaces, one of them in use.
+
+    ``Confo()`` is the process-wide one and ``Confo("tests")`` another, by name, as with loggers: the same name gives
+    the same object everywhere. All methods may be called from any thread.
+    """
+
+    name: str | None
+
+    def __new__(cls, name: str | None = None) -> Self:
+        """Return the one of this name, made when first asked for."""
+        with _registry_lock:
+            found = _registry.get(name)
+            if not isinstance(found, cls):
+                found = _registry[name] = cls._new(name)
+            return found
+
+    @classmethod
+    def _new(cls, name: str | None) -> Self:
+        self = object.__new__(cls)
+        self.name = name
+        self._lock = threading.RLock()
+        self._loaded = {}
+        self._active = None
+        self._documents = {}
+        return self
+
+    _lock: threading.RLock
+    _loaded: dict[str, _Loaded]
+    _active: _Loaded | None
+    _documents: Mapping[str, Mapping[str, Any]]
+
+    # --- backends --------------------------------------------------------------------------------
+
+    def load_backend(
+        self, credentials: Mapping[str, object], name: str, backend_type: str, *, history: bool = True
+    ) -> None:
+        """Open a store and keep it under a name of your choice.
+
+        ``backend_type`` is a constant of ``confo.Backends``. With ``history`` every commit leaves a record beside the
+        documents. Raises BackendNotInstalled, CredentialsError, BackendUnavailable, PermissionDenied, BackendExists.
+        """
+        if not name or type(name) is not str:
+            raise CredentialsError(f"a backend's name is a text that is not empty, not {type(name).__name__}")
+        if not isinstance(credentials, Mapping):
+            raise CredentialsError(
+                f"credentials of backend {name!r} are a dict, not {type(credentials).__name__}", backend=name
+            )
+        with self._lock:
+            self._refuse_twice(name)
+        backend = plugins.load(_kind(backend_type)).open(dict(credentials))
+        with self._lock:
+            try:
+                self._refuse_twice(name)
+            except BackendExists:
+                backend.close()
+                raise
+            self._loaded[name] = _Loaded(name, _kind(backend_type), backend, history)
+
+    def get_backends(self) -> dict[str, Any]:
+        """Return {"all_backends": [names], "active_backend": name or None}."""
+        return {
+            "all_backends": list(self._loaded),
+            "active_backend": self._active.name if self._active else None,
+        }
+
+    def activate_backend(self, backend_name: str) -> None:
+        """Make a loaded backend the one that the calls below work on; it remembers its namespace in use."""
+        with self._lock:
+            self._active = self._get_loaded(backend_name)
+            self._show()
+
+    def close_backend(self, name: str) -> None:
+        """Close one backend and forget it; what was staged and not persisted is gone."""
+        with self._lock:
+            loaded = self._get_loaded(name)
+            del self._loaded[name]
+            if self._active is loaded:
+                self._active = None
+                self._show()
+        loaded.close()
+
+    def close(self) -> None:
+        """Close all backends; idempotent, and the object can load others afterwards."""
+        for name in list(self._loaded):
+            try:
+                self.close_backend(name)
+            except BackendNotFound:  # another thread closed it first
+                continue
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close all backends."""
+        self.close()
+
+    # --- namespaces ------------------------------------------------------------------------------
+
+    def create_namespace(self, namespace: str) -> None:
+        """Create a namespace in the active backend; NamespaceExists if it is there."""
+        self._backend().create_namespace(check_namespace(namespace))
+
+    def delete_namespace(self, namespace: str) -> None:
+        """Delete a namespace of the active backend and all its configurations."""
+        loaded = self._require_active()
+        loaded.backend.delete_namespace(check_namespace(namespace))
+        with self._lock:
+            loaded.forget(namespace)
+            self._show()
+
+    def use_namespace(self, system_name: str) -> None:
+        """Choose the namespace that get, set and the like work on."""
+        loaded = self._require_active()
+        loaded.current = loaded.namespace(system_name)
+        self._show()
+
+    use_namespaces = use_namespace
+
+    def get_namespaces(self) -> dict[str, Any]:
+        """Return {"all_namespaces": [names], "current_namespace": name}; "*" before one is chosen."""
+        loaded = self._require_active()
+        current = "*" if loaded.current is None else loaded.current.name
+        return {"all_namespaces": loaded.backend.namespaces(), "current_namespace": current}
+
+    def namespace(self, namespace: str, backend: str | None = None) -> Namespace:
+        """Return a handle that stays at this namespace; of the active backend, or of the one named."""
+        loaded = self._require_active() if backend is None else self._get_loaded(backend)
+        return loaded.namespace(namespace)
+
+    # --- configurations of the namespace in use --------------------------------------------------
+
+    def get(self, name: str, field: str | None = None, default: Any = RAISE) -> Any:
+        """Return a document, or one of its fields; from memory, and with what was staged here.
+
+        Raises ConfigurationNotFound or FieldNotFound (both KeyErrors) unless a default is given.
+        """
+        try:
+            return self._documents[name][field]  # type: ignore[index] # None is no field: a miss, and the way below
+        except KeyError:
+            return self._current().get(name, field, default)
+
+    def get_all(self) -> dict[str, FrozenDict]:
+        """Return {name: document} of the namespace."""
+        return dict(self._current())
+
+    def get_count(self) -> int:
+        """Return the number of configurations in the namespace."""
+        return len(self._current())
+
+    def set(self, config: str, field: str | Mapping[str, Any], value: Any = MISSING) -> None:
+        """Stage a field's value, or with a mapping in place of the field a whole document; memory only."""
+        self._current().set(config, field, value)
+
+    def delete(self, config: str, field: str | None = None) -> None:
+        """Stage the deletion of a field, or of the whole configuration; memory only."""
+        self._current().delete(config, field)
+
+    def reload(self) -> None:
+        """Load the namespace anew; what is staged stays staged."""
+        self._current().reload()
+
+    def persist(
+        self,
+        namespace: str | None = None,
+        config: str | None = None,
+        *,
+        message: str = "",
+        author: str | None = None,
+        on_conflict: OnConflict = "raise",
+    ) -> Commit | None:
+        """Commit what was staged in the active backend as one: in all namespaces, in one, or of one configuration.
+
+        Returns the commit, None when nothing was staged. A configuration without a namespace is one of the
+        namespace in use.
+        """
+        loaded = self._require_active()
+        if namespace:
+            chosen = [loaded.namespace(namespace)]
+        elif config:
+            chosen = [self._current()]
+        else:
+            chosen = loaded.opened()
+        staged = [(one, [config] if config else one.staged) for one in chosen]
+        return commit_together(loaded.backend, staged, message, author, on_conflict)
+
+    def __repr__(self) -> str:
+        """Show the name and the backends, never a credential."""
+        active = f", {self._active.name} active" if self._active else ""
+        return f"<Confo {self.name or 'of this process'}: {len(self._loaded)} backends{active}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by name: the copy is the one of that name in the other process."""
+        return type(self), (self.name,)
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    def _require_active(self) -> _Loaded:
+        if self._active is None:
+            loaded = ", ".join(self._loaded) or "none, call load_backend() first"
+            raise NoActiveBackend(f"no backend is active: call activate_backend(name); loaded: {loaded}")
+        return self._active
+
+    def _backend(self) -> Backend:
+        return self._require_active().backend
+
+    def _current(self) -> Namespace:
+        loaded = self._require_active()
+        if loaded.current is None:
+            raise NoNamespaceChosen(
+                f"no namespace of {loaded.name} is in use: call use_namespace(name)", backend=loaded.name
+            )
+        return loaded.current
+
+    def _get_loaded(self, name: str) -> _Loaded:
+        try:
+            return self._loaded[name]
+        except (KeyError, TypeError):
+            loaded = ", ".join(self._loaded) or "none"
+            raise BackendNotFound(f"no backend was loaded as {name!r}; loaded: {loaded}") from None
+
+    def _refuse_twice(self, name: str) -> None:
+        if name in self._loaded:
+            raise BackendExists(
+                f"a backend is loaded as {name!r} already: choose another name, or close_backend({name!r}) first",
+                backend=name,
+            )
+
+    def _show(self) -> None:
+        """Put the documents of the namespace in use where ``get`` looks first."""
+        current = self._active.current if self._active else None
+        self._documents = {} if current is None else current.documents
+
+
+class _Loaded:
+    """A backend under its name, with the handles that were asked for."""
+
+    def __init__(self, name: str, kind: str, backend: Backend, history: bool) -> None:
+        self.name, self.kind, self.backend, self.history = name, kind, backend, history
+        self.current: Namespace | None = None
+        self._namespaces: dict[str, Namespace] = {}
+        self._lock = threading.RLock()
+
+    def namespace(self, name: str) -> Namespace:
+        """Return the one handle of this namespace, loaded when first asked for."""
+        check_namespace(name)
+        with self._lock:
+            if name not in self._namespaces:
+                self._namespaces[name] = Namespace(self.name, self.backend, name, history=self.history)
+            return self._namespaces[name]
+
+    def opened(self) -> list[Namespace]:
+        """Return the handles that exist."""
+        return list(self._namespaces.values())
+
+    def forget(self, namespace: str) -> None:
+        """Drop the handle of a namespace that was deleted."""
+        gone = self._namespaces.pop(namespace, None)
+        if self.current is gone:
+            self.current = None
+
+    def close(self) -> None:
+        """Close the backend."""
+        self._namespaces.clear()
+        self.current = None
+        self.backend.close()
+
+
+def open(url: str, *, create: bool = False, **options: Any) -> Confo:
+    """Return a Confo of its own with the backend of this URL loaded, active, and the namespace in use.
+
+    ``open("etcd://127.0.0.1:2379/sales?timeout=3")``: the scheme is the kind, the last part of the path the
+    namespace (none: choose one later), the rest the backend's credentials. ``create`` makes the namespace if it is
+    not there. ``options`` go to ``load_backend``. Close it, or use it in a ``with`` block.
+    """
+    kind, credentials, namespace = parse(url)
+    config = Confo._new(kind)
+    config.load_backend(credentials, kind, kind, **options)
+    try:
+        config.activate_backend(kind)
+        if namespace:
+            try:
+                config.use_namespace(namespace)
+            except NamespaceNotFound:
+                if not create:
+                    raise
+                config.create_namespace(namespace)
+                config.use_namespace(namespace)
+    except BaseException:
+        config.close()
+        raise
+    return config
+
+
+def _kind(backend_type: object) -> str:
+    if not isinstance(backend_type, str):
+        raise CredentialsError(
+            f"backend_type is a kind, such as confo.Backends.MEMORY_BACKEND, not {type(backend_type).__name__}"
+        )
+    return backend_type

@@ -1,0 +1,255 @@
+"""Bytes to documents and back: strict JSON with limits, and documents that refuse to change.
+
+Python's json takes too much: duplicate keys, NaN, numbers beyond a float, lone surrogates, any depth. A store is
+shared with programs in other languages, so here a document is what RFC 8259 calls interoperable, or an error.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn, TypeAlias
+
+from confo.errors import InvalidDocument, UnreadableDocument
+
+JSON: TypeAlias = Any
+"""None, bool, int, float, str, FrozenList or FrozenDict; recursive, which annotations cannot say usefully."""
+
+MAX_DEPTH = 64
+"""Levels of nesting, the document itself the first: copying and comparing recurse, so the limit must be low."""
+MAX_BYTES = 1024 * 1024
+"""Bytes of a document: etcd takes requests of 1.5 MiB, ZooKeeper znodes of 1 MiB."""
+
+
+def _refuse(self: object, *_args: object, **_kwargs: object) -> NoReturn:
+    raise TypeError("this document is frozen: change it with set(), or take a copy with copy.deepcopy()")
+
+
+class FrozenDict(dict[str, Any]):
+    """A dict that refuses to change; equal to, printed and JSON-encoded as the plain dict.
+
+    ``copy.deepcopy`` and ``copy()`` give plain, changeable dicts.
+    """
+
+    __slots__ = ()
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __copy__(self) -> dict[str, Any]:
+        """Return a plain dict of the same members."""
+        return dict(self)
+
+    def __deepcopy__(self, memo: object) -> dict[str, Any]:
+        """Return a plain dict, plain all the way down."""
+        return {key: thaw(value) for key, value in self.items()}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by value."""
+        return type(self), (dict(self),)
+
+
+class FrozenList(list[Any]):
+    """A list that refuses to change; equal to, printed and JSON-encoded as the plain list."""
+
+    __slots__ = ()
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse
+
+    def __copy__(self) -> list[Any]:
+        """Return a plain list of the same items."""
+        return list(self)
+
+    def __deepcopy__(self, memo: object) -> list[Any]:
+        """Return a plain list, plain all the way down."""
+        return [thaw(item) for item in self]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by value."""
+        return type(self), (list(self),)
+
+
+def thaw(value: JSON) -> JSON:
+    """Return a plain, changeable copy of a frozen value."""
+    if isinstance(value, dict):
+        return {key: thaw(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [thaw(item) for item in value]
+    return value
+
+
+def decode(data: bytes, *, namespace: str, configuration: str) -> dict[str, JSON]:
+    """Return the document in these bytes: a plain dict whose nested values are frozen.
+
+    Raises UnreadableDocument with the place and the reason, never with a value.
+    """
+    try:
+        return _decode(data)
+    except _Refused as refused:
+        reason = str(refused)
+    raise UnreadableDocument(
+        f"{namespace}/{configuration} in the store is not a document: {reason}. It is left untouched "
+        "there; repair or remove it with the store's own tool",
+        namespace=namespace,
+        configuration=configuration,
+    )
+
+
+def encode(document: Mapping[str, JSON], *, namespace: str, configuration: str) -> bytes:
+    """Return the document as bytes of compact UTF-8 JSON; InvalidDocument beyond MAX_BYTES."""
+    data = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    if len(data) > MAX_BYTES:
+        raise InvalidDocument(
+            f"{namespace}/{configuration} is too large: {len(data):,} bytes as JSON, the limit is {MAX_BYTES:,}; "
+            "split it into several configurations",
+            namespace=namespace,
+            configuration=configuration,
+        )
+    return data
+
+
+def freeze(value: object, *, namespace: str, configuration: str, field: str | None = None) -> JSON:
+    """Return a frozen copy of a value that is JSON, or raise InvalidDocument naming the place in it.
+
+    Tuples become lists, as in json; subclasses (an enum of str, say) become the plain type they extend.
+    """
+    place = field or ""
+    try:
+        frozen = _freeze(value, place, 2 if field is not None else 1)
+        size = len(json.dumps(frozen, ensure_ascii=False, separators=(",", ":")).encode())
+        if size > MAX_BYTES:
+            raise _Refused(f"{size:,} bytes as JSON, the limit is {MAX_BYTES:,}")
+        return frozen
+    except UnicodeEncodeError:
+        reason = "a text in it has a lone surrogate, which UTF-8 cannot carry"
+    except _Refused as refused:
+        reason = str(refused)
+    except ValueError:  # the only one left: CPython's limit on the digits of an int in text
+        reason = "a number in it has too many digits"
+    target = f"{namespace}/{configuration}" + (f" field {_shown(field)}" if field is not None else "")
+    raise InvalidDocument(
+        f"{target} cannot be set: {reason}",
+        namespace=namespace,
+        configuration=configuration,
+        field=field,
+    )
+
+
+class _Refused(ValueError):
+    """Why a value or a text is no document; the caller adds the place."""
+
+
+def _decode(data: bytes) -> dict[str, JSON]:
+    if len(data) > MAX_BYTES:
+        raise _Refused(f"it is too large ({len(data):,} bytes, the limit is {MAX_BYTES:,})")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _Refused(f"byte {error.start} is not UTF-8") from None
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        what = error.msg.partition(":")[0]  # what follows a colon may quote the text
+        raise _Refused(f"not JSON: {what} at line {error.lineno} column {error.colno}") from None
+    except RecursionError:
+        raise _Refused(f"it is nested deeper than {MAX_DEPTH} levels") from None
+    except _Refused:
+        raise
+    except ValueError:
+        raise _Refused("a number in it has too many digits") from None
+    if not isinstance(value, dict):
+        raise _Refused(f"it is {_JSON_TYPE[type(value)]}, not an object")
+    # No nesting without brackets: the walk is saved for nearly every document.
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise _Refused(f"it is nested deeper than {MAX_DEPTH} levels")
+    if "\\u" in text:  # only an escape can bring a lone surrogate into valid UTF-8
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise _Refused("a text in it has a lone surrogate") from None
+    return dict(value)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> FrozenDict:
+    members = FrozenDict([(key, _frozen_list(v) if type(v) is list else v) for key, v in pairs])
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise _Refused(f"the key {_shown(twice)} stands twice in one object")
+    return members
+
+
+def _frozen_list(items: list[Any]) -> FrozenList:
+    return FrozenList([_frozen_list(item) if type(item) is list else item for item in items])
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise _Refused("a number in it is beyond the range of a double")
+    return number
+
+
+def _constant(text: str) -> NoReturn:
+    raise _Refused(f"{text} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+_JSON_TYPE = {
+    list: "an array",
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    type(None): "null",
+}
+
+
+def _depth(value: JSON) -> int:
+    """Return the levels of nesting; iterative, as the value may be deeper than Python's stack."""
+    deepest, level = 0, [value]
+    while level:
+        containers = [v for v in level if isinstance(v, (dict, list))]
+        deepest += bool(containers)
+        level = [item for v in containers for item in (v.values() if isinstance(v, dict) else v)]
+    return deepest
+
+
+def _freeze(value: object, place: str, depth: int) -> JSON:
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise _Refused(f"{_at(place)} is NaN or infinite, which JSON has no word for")
+        return float(value)
+    if depth > MAX_DEPTH:
+        raise _Refused(f"it is nested deeper than {MAX_DEPTH} levels, or contains itself")
+    if isinstance(value, Mapping):
+        return FrozenDict(
+            (_key(key, place), _freeze(item, f"{place}.{key}" if place else str(key), depth + 1))
+            for key, item in value.items()
+        )
+    if isinstance(value, (list, tuple)):
+        return FrozenList(_freeze(item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value))
+    raise _Refused(
+        f"{_at(place)} is of type {type(value).__name__}, which is not JSON "
+        "(use None, bool, int, float, str, list and dict)"
+    )
+
+
+def _key(key: object, place: str) -> str:
+    if not isinstance(key, str):
+        raise _Refused(f"{_at(place)} has a key of type {type(key).__name__}; keys are str")
+    return str.__str__(key)
+
+
+def _at(place: str) -> str:
+    return _shown(place) if place else "the document"
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= 80 else name[:77] + "...")

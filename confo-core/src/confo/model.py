@@ -1,0 +1,168 @@
+"""The values that travel through Confo: small, frozen, and silent about what documents hold."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from dataclasses import field as attribute
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+from confo.codec import FrozenDict, decode
+from confo.errors import ConfigurationNotFound
+
+
+class _Missing(Enum):
+    MISSING = "MISSING"
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+MISSING: Final = _Missing.MISSING
+"""Stands for a field that is not there, as None is a value of JSON."""
+
+
+class Entry(NamedTuple):
+    """A configuration as stored: its bytes and the revision that wrote them."""
+
+    data: bytes
+    revision: int
+
+    def __repr__(self) -> str:
+        """Show the size and the revision, never the bytes."""
+        return f"<Entry of {len(self.data)} bytes at revision {self.revision}>"
+
+
+class Snapshot(Mapping[str, FrozenDict]):
+    """The whole state of a namespace at one revision: an immutable mapping of names to documents.
+
+    It gives the same answers for as long as it is held. A document is decoded when first asked for;
+    ``entries`` has the bytes. ``source`` is "server" or "cache".
+    """
+
+    __slots__ = ("__weakref__", "_documents", "_since", "entries", "namespace", "revision", "source")
+
+    def __init__(
+        self,
+        namespace: str,
+        revision: int,
+        entries: Mapping[str, Entry],
+        *,
+        source: str = "server",
+        since: float | None = None,
+        documents: dict[str, FrozenDict] | None = None,
+    ) -> None:
+        self.namespace = namespace
+        self.revision = revision
+        self.entries = entries
+        self.source = source
+        self._since = time.monotonic() if since is None else since
+        self._documents = {} if documents is None else documents  # shared by snapshots of one state
+
+    @property
+    def age(self) -> float:
+        """Seconds since this was known to be the store's state, by the monotonic clock."""
+        return time.monotonic() - self._since
+
+    def __getitem__(self, name: str) -> FrozenDict:
+        """Return the document; ConfigurationNotFound (a KeyError) or UnreadableDocument."""
+        document = self._documents.get(name)
+        if document is None:
+            entry = self.entries.get(name)
+            if entry is None:
+                raise ConfigurationNotFound(
+                    f"no configuration {name!r} in namespace {self.namespace!r} at revision {self.revision}",
+                    namespace=self.namespace,
+                    configuration=name,
+                    revision=self.revision,
+                )
+            document = FrozenDict(decode(entry.data, namespace=self.namespace, configuration=name))
+            self._documents[name] = document
+        return document
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate the names."""
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        """Count the configurations."""
+        return len(self.entries)
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether the configuration is there, readable or not."""
+        return name in self.entries
+
+    def __repr__(self) -> str:
+        """Show place, revision and size."""
+        return (
+            f"<Snapshot of {self.namespace} at revision {self.revision}: "
+            f"{len(self)} configurations, from {self.source}>"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Collision:
+    """One field that was changed in two places; MISSING where it is absent, ``field`` None for a whole document."""
+
+    namespace: str
+    configuration: str
+    field: str | None
+    base: Any = attribute(repr=False)
+    mine: Any = attribute(repr=False)
+    theirs: Any = attribute(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One configuration, its old and its new document (None: it is not there)."""
+
+    namespace: str
+    configuration: str
+    old: Mapping[str, Any] | None = attribute(repr=False)
+    new: Mapping[str, Any] | None = attribute(repr=False)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the fields that differ, in the order in which they stand."""
+        old, new = self.old or {}, self.new or {}
+        both = dict.fromkeys([*old, *new])
+        return tuple(name for name in both if not same(old.get(name, MISSING), new.get(name, MISSING)))
+
+
+class ChangeSet(tuple[Change, ...]):
+    """What one commit changes: a tuple of ``Change``, one a configuration."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Show which fields change, never to what."""
+        shown = (f"{c.namespace}/{c.configuration}{list(c.fields)}" for c in self)
+        return f"<ChangeSet {', '.join(shown) or 'of nothing'}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A change set that the store took; ``time`` is the writer's clock (seconds since 1970), never used for order."""
+
+    revision: int
+    op_id: str
+    author: str
+    message: str
+    time: float
+    changes: ChangeSet
+
+
+def same(a: object, b: object) -> bool:
+    """Tell whether two JSON values are the same: unlike ``==``, True is not 1, though 1 is 1.0."""
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return len(a) == len(b) and all(key in b and same(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b

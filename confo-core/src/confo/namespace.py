@@ -1,0 +1,297 @@
+"""The live handle of one namespace, where the draft and the local copy of the store meet."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from confo.codec import FrozenDict, freeze
+from confo.errors import FieldNotFound, InvalidDocument
+from confo.history import Signature
+from confo.model import MISSING, ChangeSet, Commit, Snapshot
+from confo.names import check_configuration
+from confo.persist import OnConflict, difference, persist
+from confo.replica import Replica
+
+if TYPE_CHECKING:
+    from confo.backend import Backend
+
+RAISE: Final = MISSING
+"""The default of ``default``: raise when there is nothing to return."""
+
+
+class Namespace(Mapping[str, FrozenDict]):
+    """A namespace of a loaded backend: a mapping of configuration names to documents.
+
+    Reads come from memory and see what was staged here. ``set`` and ``delete`` stage; ``persist`` commits.
+    """
+
+    def __init__(self, backend_name: str, backend: Backend, namespace: str, *, history: bool = True) -> None:
+        self.backend_name = backend_name
+        self.name = namespace
+        self._history = history
+        self._backend = backend
+        self._replica = Replica(backend, namespace)
+        self._view = self._replica.view
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    @property
+    def documents(self) -> Mapping[str, Mapping[str, Any]]:
+        """The documents that were read or staged before, always the same mapping; for the quickest look-up."""
+        return self._view.documents
+
+    def get(self, name: str, field: str | None = None, default: Any = RAISE) -> Any:  # type: ignore[override] # fields
+        """Return a document, or one of its fields.
+
+        Raises ConfigurationNotFound or FieldNotFound (both KeyErrors) unless a default is given, and
+        UnreadableDocument when the store holds no document there.
+        """
+        try:
+            if field is None:
+                return self._view.document(name)
+            return self._view.documents[name][field]
+        except KeyError:
+            return self._explain(name, field, default)
+
+    def __getitem__(self, name: str) -> FrozenDict:
+        """Return the document, frozen."""
+        return self._view.document(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate the names of the configurations."""
+        return iter(self._view.names())
+
+    def __len__(self) -> int:
+        """Count the configurations."""
+        return len(self._view.names())
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether the configuration is there, readable or not."""
+        return isinstance(name, str) and self._view.has(name)
+
+    def snapshot(self) -> Snapshot:
+        """Return the committed state as this process knows it: the same answers for as long as you hold it."""
+        return self._view.snapshot("server")
+
+    def reload(self) -> None:
+        """Load the whole namespace anew; what is staged stays staged."""
+        self._replica.reload()
+
+    # --- staging ---------------------------------------------------------------------------------
+
+    def set(self, config: str, field: str | Mapping[str, Any], value: Any = MISSING) -> None:
+        """Stage a field's value, or a whole document: ``set("db", "host", "::1")``, ``set("db", {"host": "::1"})``.
+
+        Raises InvalidName or InvalidDocument, and UnreadableDocument when what the store has there cannot be read.
+        """
+        check_configuration(config)
+        place: Any = {"namespace": self.name, "configuration": config}
+        if not isinstance(field, str):
+            document = self._whole_document(field, value, place)
+            self._view.stage(config, lambda _: document)
+            return
+        if value is MISSING:
+            raise InvalidDocument(f"{self.name}/{config} field {field!r}: set() needs a value", **place, field=field)
+        frozen = freeze(value, **place, field=field)
+        self._view.stage(config, lambda document: {**(document or {}), field: frozen})
+
+    def delete(self, config: str, field: str | None = None) -> None:
+        """Stage the deletion of a field, or of the whole configuration."""
+        check_configuration(config)
+        if field is None:
+            self._view.resolve(config)
+            self._view.stage(config, lambda _: None)
+            return
+        self.get(config, field)
+        self._view.stage(config, lambda document: {k: v for k, v in (document or {}).items() if k != field})
+
+    def diff(self) -> ChangeSet:
+        """Return what ``persist`` would change."""
+        return difference({self._replica: self.staged})
+
+    def discard(self, config: str | None = None) -> None:
+        """Drop what was staged, of one configuration or of all."""
+        self._view.discard(self.staged if config is None else [check_configuration(config)])
+
+    @property
+    def staged(self) -> list[str]:
+        """Names of the configurations that have something staged."""
+        return list(self._view.drafts)
+
+    # --- committing ------------------------------------------------------------------------------
+
+    def persist(
+        self,
+        message: str = "",
+        author: str | None = None,
+        *,
+        config: str | None = None,
+        on_conflict: OnConflict = "raise",
+    ) -> Commit | None:
+        """Commit what is staged as one atomic commit and return it; None when nothing is staged.
+
+        Only the fields that were set are changed. A field that somebody else changed meanwhile raises ConflictError,
+        and nothing is written; ``on_conflict`` "mine" or "theirs" decides for a side instead.
+        """
+        names = self.staged if config is None else [check_configuration(config)]
+        return commit_together(self._backend, [(self, names)], message, author, on_conflict)
+
+    @contextmanager
+    def edit(
+        self, message: str = "", author: str | None = None, *, on_conflict: OnConflict = "raise"
+    ) -> Iterator[Editor]:
+        """Edit documents like dicts: ``with ns.edit() as draft: draft["db"]["host"] = "::1"``.
+
+        Commits on leaving; after an exception nothing of the block stays staged.
+        """
+        before = dict(self._view.drafts)
+        editor = Editor(self)
+        try:
+            yield editor
+        except BaseException:
+            self._undo(editor.touched, before)
+            raise
+        self.persist(message, author, on_conflict=on_conflict)
+
+    def __repr__(self) -> str:
+        """Show place, revision and counts, never a value."""
+        return (
+            f"<Namespace {self.name} on {self.backend_name}: revision {self._view.revision}, "
+            f"{len(self)} configurations, {len(self._view.drafts)} staged>"
+        )
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    @property
+    def replica(self) -> Replica:
+        """The local copy; for the core."""
+        return self._replica
+
+    @property
+    def keeps_history(self) -> bool:
+        """Whether commits leave a record."""
+        return self._history
+
+    def _explain(self, name: str, field: str | None, default: Any) -> Any:
+        """Decode what was not read before; return the field, the default, or say what is missing."""
+        if not self._view.has(name):
+            if default is RAISE:
+                self._view.resolve(name)  # raises, with the place
+            return default
+        document = self._view.document(name)
+        if field is None or field in document:
+            return document if field is None else document[field]
+        if default is not RAISE:
+            return default
+        raise FieldNotFound(
+            f"no field {field!r} in {self.name}/{name}; it has: {', '.join(map(repr, document)) or 'none'}",
+            namespace=self.name,
+            configuration=name,
+            field=field,
+        )
+
+    def _whole_document(self, document: object, value: object, place: Any) -> FrozenDict:
+        where = "/".join(place.values())
+        if value is not None and value is not MISSING:
+            raise InvalidDocument(f"{where}: a field's name is a str, not {type(document).__name__}", **place)
+        if not isinstance(document, Mapping):
+            raise InvalidDocument(f"{where}: a document is a mapping of fields, not {type(document).__name__}", **place)
+        frozen: FrozenDict = freeze(document, **place)
+        return frozen
+
+    def _undo(self, names: Iterable[str], before: Mapping[str, Any]) -> None:
+        self._view.discard(names)
+        self._view.settle({name: before[name] for name in names if name in before})
+
+
+class Editor(MutableMapping[str, Any]):
+    """Documents as dicts to write to; every write is staged at once."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        self.touched: set[str] = set()
+
+    def __getitem__(self, name: str) -> DocumentEditor:
+        """Return the document to write to; one that is not there begins empty with its first field."""
+        return DocumentEditor(self, self._namespace, check_configuration(name))
+
+    def __setitem__(self, name: str, document: Mapping[str, Any]) -> None:
+        """Stage a whole document."""
+        self.touched.add(name)
+        self._namespace.set(name, document, None)
+
+    def __delitem__(self, name: str) -> None:
+        """Stage the deletion of a configuration."""
+        self.touched.add(name)
+        self._namespace.delete(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate the names."""
+        return iter(self._namespace)
+
+    def __len__(self) -> int:
+        """Count the configurations."""
+        return len(self._namespace)
+
+
+class DocumentEditor(MutableMapping[str, Any]):
+    """One document's fields to write to."""
+
+    def __init__(self, editor: Editor, namespace: Namespace, name: str) -> None:
+        self._editor, self._namespace, self._name = editor, namespace, name
+
+    def __getitem__(self, field: str) -> Any:
+        """Return a field; what is inside it is frozen."""
+        return self._namespace.get(self._name, field)
+
+    def __setitem__(self, field: str, value: Any) -> None:
+        """Stage a field."""
+        self._editor.touched.add(self._name)
+        self._namespace.set(self._name, field, value)
+
+    def __delitem__(self, field: str) -> None:
+        """Stage the deletion of a field."""
+        self._editor.touched.add(self._name)
+        self._namespace.delete(self._name, field)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate the fields; none when the configuration is not there."""
+        return iter(self._namespace.get(self._name, default={}))
+
+    def __len__(self) -> int:
+        """Count the fields."""
+        return len(self._namespace.get(self._name, default={}))
+
+
+def commit_together(
+    backend: Backend,
+    staged: Sequence[tuple[Namespace, list[str]]],
+    message: str,
+    author: str | None,
+    on_conflict: OnConflict,
+) -> Commit | None:
+    """Commit what is staged in several namespaces of one backend as one."""
+    if on_conflict not in ("raise", "mine", "theirs"):
+        raise ValueError(f"on_conflict is 'raise', 'mine' or 'theirs', not {on_conflict!r}")
+    signature = Signature.new(default_author() if author is None else author, message)
+    return persist(
+        backend,
+        {namespace.replica: names for namespace, names in staged},
+        signature,
+        on_conflict=on_conflict,
+        history=all(namespace.keeps_history for namespace, _ in staged),
+    )
+
+
+def default_author() -> str:
+    """Return who runs this process, as user@host."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's user id may have no name
+        user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+    return f"{user}@{socket.gethostname()}"

@@ -1,0 +1,59 @@
+"""A backend and a namespace in one line: ``etcd://user@127.0.0.1:2379/sales?timeout=3``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from confo import plugins
+from confo.errors import CredentialsError
+
+
+class Target(NamedTuple):
+    """What a URL names."""
+
+    kind: str
+    credentials: dict[str, object]
+    namespace: str | None
+
+
+def parse(url: str) -> Target:
+    """Return what a URL names: the scheme is the kind, the last part of its path the namespace.
+
+    The host part gives ``host`` and ``port``, or ``endpoints`` when it lists several with commas; ``user:password@``
+    gives those; the query gives any other credential. A backend whose stores have no host says so in its own
+    ``url_credentials``. The text of the URL is in no error, as it may hold a password.
+    """
+    if not isinstance(url, str):
+        raise CredentialsError(f"a URL is a text, not {type(url).__name__}")
+    try:
+        parts = urlsplit(url)
+        query = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError:
+        raise CredentialsError("this is no URL; write it like etcd://127.0.0.1:2379/sales") from None
+    if not parts.scheme or parts.fragment:
+        raise CredentialsError("a URL begins with a kind and '://', and has no '#': etcd://127.0.0.1:2379/sales")
+    folder, _, namespace = parts.path.rpartition("/")
+    backend = plugins.load(parts.scheme)
+    credentials = {
+        **backend.url_credentials(unquote(parts.netloc.rpartition("@")[2]), unquote(folder)),
+        **_user(parts),
+        **{name: _value(text) for name, text in query.items()},
+    }
+    return Target(parts.scheme, credentials, unquote(namespace) or None)
+
+
+def _user(parts: SplitResult) -> dict[str, object]:
+    userinfo, at, _ = parts.netloc.rpartition("@")
+    user, colon, password = userinfo.partition(":")
+    found: dict[str, object] = {"user": unquote(user)} if at else {}
+    return {**found, "password": unquote(password)} if colon else found
+
+
+def _value(text: str) -> Any:
+    """Return numbers, booleans and lists as such; anything else is the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,231 @@
+"""What reads read: a namespace's entries, its decoded documents, and the draft laid over them.
+
+``documents`` holds exact dicts, so that reading a field is two look-ups and nothing else: no lock, no copy, no
+decoding twice. It has what was read or staged before; the rest is decoded when first asked for. Writers hold the lock
+and put all documents of a commit in place by one ``dict.update``, so a reader never sees half of it. The lock is
+re-entrant: a signal handler or a finalizer may read in the very thread that holds it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from confo.changes import Draft, rebase
+from confo.codec import FrozenDict, decode
+from confo.errors import ConfigurationNotFound
+from confo.model import Entry, Snapshot
+
+
+class _Documents(dict[str, FrozenDict]):
+    """Decoded documents that the snapshots of one revision share; it lives as long as one of them does."""
+
+
+_ABSENT: dict[str, Any] = {}
+"""Stands in ``documents`` for a configuration that was read and is gone: every look-up in it fails."""
+
+
+class View:
+    """The local copy of one namespace, with what this process has staged and not committed."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.namespace = snapshot.namespace
+        self.documents: dict[str, Mapping[str, Any]] = {}
+        self.drafts: dict[str, Draft] = {}
+        self.lock = threading.RLock()
+        self.revision = snapshot.revision
+        self.entries = dict(snapshot.entries)
+        self.since = time.monotonic()
+        self._frozen: dict[str, tuple[Mapping[str, Any], FrozenDict]] = {}
+        self._held: weakref.ref[_Documents] | None = None
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def document(self, name: str) -> FrozenDict:
+        """Return the document, draft included, frozen; the same object until it changes."""
+        document = self.documents.get(name) or self.resolve(name)
+        frozen = self._frozen.get(name)
+        if frozen is None or frozen[0] is not document:
+            frozen = self._frozen[name] = (document, FrozenDict(document))
+        return frozen[1]
+
+    def resolve(self, name: str) -> Mapping[str, Any]:
+        """Decode a document into ``documents`` and return it; ConfigurationNotFound or UnreadableDocument."""
+        with self.lock:
+            draft = self.drafts.get(name)
+            document = draft.mine if draft else self.committed(name)
+            if document is None:
+                raise self._not_found(name)
+            return self.documents.setdefault(name, document) or self._revive(name, document)
+
+    def committed(self, name: str) -> Mapping[str, Any] | None:
+        """Return the document as the store has it, None if it is not there."""
+        entry = self.entries.get(name)
+        if entry is None:
+            return None
+        return decode(entry.data, namespace=self.namespace, configuration=name)
+
+    def names(self) -> list[str]:
+        """Return the names of the configurations, draft included."""
+        with self.lock:
+            if not self.drafts:
+                return list(self.entries)
+            gone = {name for name, draft in self.drafts.items() if draft.mine is None}
+            fresh = [name for name in self.drafts if name not in self.entries and name not in gone]
+            return [name for name in self.entries if name not in gone] + fresh
+
+    def has(self, name: str) -> bool:
+        """Tell whether the configuration is there, draft included, readable or not."""
+        draft = self.drafts.get(name)
+        return name in self.entries if draft is None else draft.mine is not None
+
+    def snapshot(self, source: str) -> Snapshot:
+        """Return the committed state as it is now, at no cost: the next change copies, not this."""
+        with self.lock:
+            documents = (self._held and self._held()) or _Documents()
+            self._held = weakref.ref(documents)
+            return Snapshot(
+                self.namespace,
+                self.revision,
+                self.entries,
+                source=source,
+                since=self.since,
+                documents=documents,
+            )
+
+    # --- changing --------------------------------------------------------------------------------
+
+    def stage(self, name: str, edit: Callable[[Mapping[str, Any] | None], Mapping[str, Any] | None]) -> None:
+        """Replace the draft of one document by what ``edit`` makes of the document as it stands."""
+        with self.lock:
+            draft = self.drafts.get(name)
+            if draft is None:
+                committed = self.committed(name)
+                draft = Draft(committed, committed)
+            self._lay({name: draft._replace(mine=edit(draft.mine))})
+
+    def discard(self, names: Iterable[str]) -> None:
+        """Drop the drafts of these documents."""
+        with self.lock:
+            dropped = [name for name in names if self.drafts.pop(name, None)]
+            self._show(dropped)
+
+    def settle(self, drafts: Mapping[str, Draft]) -> None:
+        """Put these drafts in place of those there."""
+        with self.lock:
+            self._lay(drafts)
+
+    def apply(
+        self, entries: Mapping[str, Entry | None], revision: int, *, own: Mapping[str, Draft] | None = None
+    ) -> dict[str, tuple[Entry | None, Entry | None]]:
+        """Take over what the store committed at this revision; return old and new entry of what is new here.
+
+        An entry not newer than the one that is here is left out: a commit may reach the view by two ways. Drafts
+        are laid over the new state; ``own`` are the drafts that this commit was made of.
+        """
+        with self.lock:
+            fresh = {
+                name: (self.entries.get(name), entry)
+                for name, entry in entries.items()
+                if self._is_newer(self.entries.get(name), entry, revision)
+            }
+            self._swap(fresh)
+            for name, sent in (own or {}).items():
+                if name in self.drafts:  # whatever was staged since it was sent is an edit of what was sent
+                    self.drafts[name] = Draft(sent.mine, self.drafts[name].mine)
+            self._rebase([name for name in {**fresh, **(own or {})} if name in self.drafts])
+            self._show(fresh)
+            return fresh
+
+    def refresh(self, before: Mapping[str, Entry | None], found: Mapping[str, Entry]) -> None:
+        """Take over what a read found of these names; ``before`` is what was here when it was asked.
+
+        A read cannot tell when a missing name was deleted: it counts only if nothing newer came meanwhile.
+        """
+        with self.lock:
+            self.apply(found, self.revision)
+            gone = {n: None for n, e in before.items() if n not in found and self.entries.get(n) is e}
+            newest = max((e.revision for e in before.values() if e), default=0)
+            self.apply(gone, newest + 1)
+
+    def replace(self, snapshot: Snapshot) -> dict[str, tuple[Entry | None, Entry | None]]:
+        """Take over a whole state; return old and new entry of what differs."""
+        with self.lock:
+            names = {**self.entries, **snapshot.entries}
+            fresh = {
+                name: (self.entries.get(name), snapshot.entries.get(name))
+                for name in names
+                if self.entries.get(name) != snapshot.entries.get(name)
+            }
+            self._swap(fresh)
+            self.revision, self.since = snapshot.revision, time.monotonic()
+            self._rebase([name for name in fresh if name in self.drafts])
+            self._show(fresh)
+            return fresh
+
+    # --- inside, under the lock ------------------------------------------------------------------
+
+    def _swap(self, fresh: Mapping[str, tuple[Entry | None, Entry | None]]) -> None:
+        if fresh and self._held and self._held():
+            self.entries = dict(self.entries)  # somebody holds a snapshot of the state before
+        if fresh:
+            self._held = None
+        for name, (_, entry) in fresh.items():
+            if entry is None:
+                self.entries.pop(name, None)
+            else:
+                self.entries[name] = entry
+
+    def _is_newer(self, old: Entry | None, new: Entry | None, revision: int) -> bool:
+        if new is None:
+            return old is not None and old.revision < revision
+        return old is None or old.revision < new.revision
+
+    def _rebase(self, names: Iterable[str]) -> None:
+        """Lay drafts over what the store has now; a document that cannot be read leaves its draft as it is."""
+        moved = {}
+        for name in names:
+            try:
+                moved[name] = rebase(self.drafts[name], self.committed(name))
+            except ValueError:
+                continue
+        self._lay(moved)
+
+    def _lay(self, drafts: Mapping[str, Draft]) -> None:
+        for name, draft in drafts.items():
+            if draft.is_empty:
+                self.drafts.pop(name, None)
+            else:
+                self.drafts[name] = draft
+        self._show(drafts)
+
+    def _show(self, names: Iterable[str]) -> None:
+        """Put what these documents are now in the readers' place, all at once."""
+        shown: dict[str, Mapping[str, Any]] = {}
+        for name in names:
+            draft = self.drafts.get(name)
+            if draft is not None:
+                shown[name] = _ABSENT if draft.mine is None else draft.mine
+            elif name in self.documents:
+                shown[name] = self._decoded(name)
+        self.documents.update(shown)
+
+    def _decoded(self, name: str) -> Mapping[str, Any]:
+        try:
+            return self.committed(name) or _ABSENT
+        except ValueError:
+            return _ABSENT  # and the reader's slow path says what is wrong with it
+
+    def _revive(self, name: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.documents[name] = document
+        return document
+
+    def _not_found(self, name: str) -> ConfigurationNotFound:
+        return ConfigurationNotFound(
+            f"no configuration {name!r} in namespace {self.namespace!r}",
+            namespace=self.namespace,
+            configuration=name,
+        )
