@@ -22,7 +22,7 @@ from confo.errors import (
     NoNamespaceChosen,
 )
 from confo.model import MISSING, Commit
-from confo.names import check_namespace
+from confo.names import check_configuration, check_namespace
 from confo.namespace import RAISE, Namespace, commit_together
 from confo.persist import OnConflict
 from confo.url import parse
@@ -211,13 +211,13 @@ class Confo:
         namespace in use.
         """
         loaded = self._require_active()
-        if namespace:
+        if namespace is not None:
             chosen = [loaded.namespace(namespace)]
-        elif config:
+        elif config is not None:
             chosen = [self._current()]
         else:
             chosen = loaded.opened()
-        staged = [(one, [config] if config else one.staged) for one in chosen]
+        staged = [(one, one.staged if config is None else [check_configuration(config)]) for one in chosen]
         return commit_together(loaded.backend, staged, message, author, on_conflict)
 
     def __repr__(self) -> str:
@@ -310,7 +310,7 @@ def open(url: str, *, create: bool = False, **options: Any) -> Confo:
     not there. ``options`` go to ``load_backend``. Close it, or use it in a ``with`` block.
     """
     kind, credentials, namespace = parse(url)
-    config = Confo._new(kind)
+    config = Confo._new(kind)  # noqa: SLF001 - one that is in no registry, made by the module of the class
     config.load_backend(credentials, kind, kind, **options)
     try:
         config.activate_backend(kind)

@@ -39,7 +39,7 @@ def rebase(draft: Draft, theirs: Document | None) -> Draft:
     ``collisions`` finds it for as long as the two differ.
     """
     base, mine = draft
-    if unchanged(mine, theirs):
+    if draft.is_empty or unchanged(mine, theirs):
         return Draft(theirs, theirs)
     if unchanged(base, theirs):
         return Draft(theirs, mine)
@@ -61,7 +61,7 @@ def collisions(namespace: str, configuration: str, draft: Draft, theirs: Documen
     One collision of ``field=None`` stands for a document deleted on one side and changed on the other.
     """
     base, mine = draft
-    if unchanged(mine, theirs) or unchanged(base, theirs) or unchanged(mine, base):
+    if draft.is_empty or unchanged(mine, theirs) or unchanged(base, theirs):
         return []
     if mine is None or (theirs is None and base is not None):
         whole = [MISSING if side is None else side for side in (base, mine, theirs)]

@@ -22,7 +22,7 @@ MAX_BYTES = 1024 * 1024
 """Bytes of a document: etcd takes requests of 1.5 MiB, ZooKeeper znodes of 1 MiB."""
 
 
-def _refuse(self: object, *_args: object, **_kwargs: object) -> NoReturn:
+def _refuse(_self: object, *_args: object, **_kwargs: object) -> NoReturn:
     raise TypeError("this document is frozen: change it with set(), or take a copy with copy.deepcopy()")
 
 

@@ -85,8 +85,10 @@ class View:
     def snapshot(self, source: str) -> Snapshot:
         """Return the committed state as it is now, at no cost: the next change copies, not this."""
         with self.lock:
-            documents = (self._held and self._held()) or _Documents()
-            self._held = weakref.ref(documents)
+            documents = self._shared()
+            if documents is None:
+                documents = _Documents()
+                self._held = weakref.ref(documents)
             return Snapshot(
                 self.namespace,
                 self.revision,
@@ -169,15 +171,20 @@ class View:
     # --- inside, under the lock ------------------------------------------------------------------
 
     def _swap(self, fresh: Mapping[str, tuple[Entry | None, Entry | None]]) -> None:
-        if fresh and self._held and self._held():
+        if not fresh:
+            return
+        if self._shared() is not None:
             self.entries = dict(self.entries)  # somebody holds a snapshot of the state before
-        if fresh:
-            self._held = None
+        self._held = None
         for name, (_, entry) in fresh.items():
             if entry is None:
                 self.entries.pop(name, None)
             else:
                 self.entries[name] = entry
+
+    def _shared(self) -> _Documents | None:
+        """Return the decoded documents of the snapshots of this state, None if nobody holds one."""
+        return None if self._held is None else self._held()
 
     def _is_newer(self, old: Entry | None, new: Entry | None, revision: int) -> bool:
         if new is None:

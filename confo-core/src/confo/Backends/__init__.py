@@ -67,7 +67,10 @@ class _Finder(MetaPathFinder, Loader):
     """Makes ``confo.Backends.<Kind>Backend`` modules: each holds the one class, loaded when it is imported."""
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002 - the import system's signature
+        target: ModuleType | None = None,  # noqa: ARG002 - likewise
     ) -> ModuleSpec | None:
         """Return a spec for a module of this package; say what to install when there is no such kind."""
         package, _, name = fullname.rpartition(".")
