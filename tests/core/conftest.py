@@ -16,10 +16,16 @@ def credentials():
 
 
 @pytest.fixture
-def config(credentials):
+def options():
+    """Return the options of load_backend; a module of tests may override this."""
+    return {}
+
+
+@pytest.fixture
+def config(credentials, options):
     """Return a Confo with that store loaded and active, and the namespace "sales" in use."""
     with Confo(uuid.uuid4().hex) as config:
-        config.load_backend(credentials, "store", "memory")
+        config.load_backend(credentials, "store", "memory", **options)
         config.activate_backend("store")
         config.create_namespace("sales")
         config.use_namespace("sales")
@@ -27,10 +33,10 @@ def config(credentials):
 
 
 @pytest.fixture
-def other(config, credentials):
+def other(config, credentials, options):
     """Return a second Confo on the same store, as another process would have."""
     with Confo(uuid.uuid4().hex) as other:
-        other.load_backend(credentials, "store", "memory")
+        other.load_backend(credentials, "store", "memory", **options)
         other.activate_backend("store")
         other.use_namespace("sales")
         yield other

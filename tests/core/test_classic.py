@@ -58,7 +58,6 @@ def test_set_get_and_persist(config, other):
     assert config.get("database", "host") == "127.0.0.1"
     assert config.get_all() == {"database": {"host": "127.0.0.1"}, "api": {"url": "http://127.0.0.1", "port": 8080}}
     assert config.get_count() == 2
-    other.reload()
     assert other.get_all() == {}
     commit = config.persist()
     assert [change.configuration for change in commit.changes] == ["database", "api"]

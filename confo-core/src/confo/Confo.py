@@ -5,12 +5,16 @@ The module has its users' spelling: ``from confo.Confo import Confo``.
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import threading
+import time
+import weakref
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from confo import plugins
+from confo import forks, plugins
 from confo.backend import Backend
 from confo.codec import FrozenDict
 from confo.errors import (
@@ -21,14 +25,16 @@ from confo.errors import (
     NoActiveBackend,
     NoNamespaceChosen,
 )
-from confo.model import MISSING, Commit
+from confo.model import MISSING, Commit, State
 from confo.names import check_configuration, check_namespace
 from confo.namespace import RAISE, Namespace, commit_together
-from confo.persist import OnConflict
+from confo.commits import OnConflict
+from confo.replica import CLOSE_SECONDS
 from confo.url import parse
 
 _registry: dict[str | None, Confo] = {}
 _registry_lock = threading.RLock()
+_all: weakref.WeakSet[Confo] = weakref.WeakSet()
 
 
 class Confo:
@@ -56,6 +62,8 @@ class Confo:
         self._loaded = {}
         self._active = None
         self._documents = {}
+        forks.add(self)
+        _all.add(self)
         return self
 
     _lock: threading.RLock
@@ -66,12 +74,21 @@ class Confo:
     # --- backends --------------------------------------------------------------------------------
 
     def load_backend(
-        self, credentials: Mapping[str, object], name: str, backend_type: str, *, history: bool = True
+        self,
+        credentials: Mapping[str, object],
+        name: str,
+        backend_type: str,
+        *,
+        history: bool = True,
+        follow: bool = True,
     ) -> None:
         """Open a store and keep it under a name of your choice.
 
         ``backend_type`` is a constant of ``confo.Backends``. With ``history`` every commit leaves a record beside the
-        documents. Raises BackendNotInstalled, CredentialsError, BackendUnavailable, PermissionDenied, BackendExists.
+        documents. With ``follow`` a namespace is kept up to date from its first use on; without, it is read once, and
+        again by ``reload()``.
+
+        Raises BackendNotInstalled, CredentialsError, BackendUnavailable, PermissionDenied or BackendExists.
         """
         if not name or type(name) is not str:
             raise CredentialsError(f"a backend's name is a text that is not empty, not {type(name).__name__}")
@@ -88,7 +105,13 @@ class Confo:
             except BackendExists:
                 backend.close()
                 raise
-            self._loaded[name] = _Loaded(name, _kind(backend_type), backend, history)
+            self._loaded[name] = _Loaded(name, _kind(backend_type), backend, history=history, follow=follow)
+
+    async def aload_backend(
+        self, credentials: Mapping[str, object], name: str, backend_type: str, **options: Any
+    ) -> None:
+        """Do what ``load_backend`` does, without blocking the event loop."""
+        await asyncio.to_thread(self.load_backend, credentials, name, backend_type, **options)
 
     def get_backends(self) -> dict[str, Any]:
         """Return {"all_backends": [names], "active_backend": name or None}."""
@@ -114,12 +137,29 @@ class Confo:
         loaded.close()
 
     def close(self) -> None:
-        """Close all backends; idempotent, and the object can load others afterwards."""
+        """Close all backends, from any thread and from a callback too; idempotent.
+
+        Takes 2 seconds at most for each backend with a callback that does not return. The object can load others
+        afterwards.
+        """
         for name in list(self._loaded):
             try:
                 self.close_backend(name)
             except BackendNotFound:  # another thread closed it first
                 continue
+
+    async def aclose(self) -> None:
+        """Do what ``close`` does, without blocking the event loop."""
+        await asyncio.to_thread(self.close)
+
+    def health(self) -> dict[str, Any]:
+        """Return plain data for a readiness probe: is every namespace in use followed and fresh, and what of each.
+
+        {"ready": bool, "backends": {name: {"kind", "ready", "namespaces": {name: {"state", "revision", "age",
+        "source", "error"}}}}}; ``age`` in seconds; no values. Asks no store.
+        """
+        backends = {name: loaded.health() for name, loaded in self._loaded.copy().items()}
+        return {"ready": all(one["ready"] for one in backends.values()), "backends": backends}
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -204,11 +244,12 @@ class Confo:
         message: str = "",
         author: str | None = None,
         on_conflict: OnConflict = "raise",
-    ) -> Commit | None:
+        split: bool = False,
+    ) -> Commit | list[Commit] | None:
         """Commit what was staged in the active backend as one: in all namespaces, in one, or of one configuration.
 
         Returns the commit, None when nothing was staged. A configuration without a namespace is one of the
-        namespace in use.
+        namespace in use. See ``Namespace.persist`` for what it raises and for ``on_conflict`` and ``split``.
         """
         loaded = self._require_active()
         if namespace is not None:
@@ -218,7 +259,11 @@ class Confo:
         else:
             chosen = loaded.opened()
         staged = [(one, one.staged if config is None else [check_configuration(config)]) for one in chosen]
-        return commit_together(loaded.backend, staged, message, author, on_conflict)
+        return commit_together(loaded.backend, staged, message, author, on_conflict, split=split)
+
+    async def apersist(self, namespace: str | None = None, config: str | None = None, **options: Any) -> Any:
+        """Do what ``persist`` does, without blocking the event loop."""
+        return await asyncio.to_thread(self.persist, namespace, config, **options)
 
     def __repr__(self) -> str:
         """Show the name and the backends, never a credential."""
@@ -267,12 +312,25 @@ class Confo:
         current = self._active.current if self._active else None
         self._documents = {} if current is None else current.documents
 
+    def before_fork(self) -> None:
+        """Nothing: what is under these locks is replaced as a whole."""
+
+    def after_fork_in_parent(self) -> None:
+        """Nothing."""
+
+    def after_fork_in_child(self) -> None:
+        """Have locks that no thread of the parent holds."""
+        self._lock = threading.RLock()
+        for loaded in self._loaded.values():
+            loaded.renew_lock()
+
 
 class _Loaded:
     """A backend under its name, with the handles that were asked for."""
 
-    def __init__(self, name: str, kind: str, backend: Backend, history: bool) -> None:
-        self.name, self.kind, self.backend, self.history = name, kind, backend, history
+    def __init__(self, name: str, kind: str, backend: Backend, *, history: bool, follow: bool) -> None:
+        self.name, self.kind, self.backend = name, kind, backend
+        self._history, self._follow = history, follow
         self.current: Namespace | None = None
         self._namespaces: dict[str, Namespace] = {}
         self._lock = threading.RLock()
@@ -282,7 +340,9 @@ class _Loaded:
         check_namespace(name)
         with self._lock:
             if name not in self._namespaces:
-                self._namespaces[name] = Namespace(self.name, self.backend, name, history=self.history)
+                self._namespaces[name] = Namespace(
+                    self.name, self.backend, name, history=self._history, follow=self._follow
+                )
             return self._namespaces[name]
 
     def opened(self) -> list[Namespace]:
@@ -294,12 +354,31 @@ class _Loaded:
         gone = self._namespaces.pop(namespace, None)
         if self.current is gone:
             self.current = None
+        if gone is not None:
+            gone.replica.close()
+
+    def health(self) -> dict[str, Any]:
+        """Return the state of every namespace in use, as plain data."""
+        found = {one.name: one.status() for one in self.opened()}
+        namespaces = {name: {**status._asdict(), "state": status.state.name} for name, status in found.items()}
+        ready = all(status.state is State.READY for status in found.values())
+        return {"kind": self.kind, "ready": ready, "namespaces": namespaces}
+
+    def renew_lock(self) -> None:
+        """Have a lock that no thread of a parent process holds."""
+        self._lock = threading.RLock()
 
     def close(self) -> None:
-        """Close the backend."""
+        """End the following of every namespace, all at once, and close the backend."""
+        replicas = [one.replica for one in self.opened()]
         self._namespaces.clear()
         self.current = None
+        for replica in replicas:
+            replica.stop()
         self.backend.close()
+        until = time.monotonic() + CLOSE_SECONDS
+        for replica in replicas:
+            replica.join(until)
 
 
 def open(url: str, *, create: bool = False, **options: Any) -> Confo:
@@ -326,6 +405,13 @@ def open(url: str, *, create: bool = False, **options: Any) -> Confo:
         config.close()
         raise
     return config
+
+
+@atexit.register
+def _close_all() -> None:
+    """End the threads while the interpreter is whole."""
+    for config in list(_all):
+        config.close()
 
 
 def _kind(backend_type: object) -> str:

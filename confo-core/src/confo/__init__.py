@@ -48,8 +48,9 @@ if TYPE_CHECKING:
         UnreadableDocument,
         UnsupportedServer,
     )
+    from confo.events import Event, Subscription
     from confo.hookspecs import hookimpl
-    from confo.model import MISSING, Change, ChangeSet, Collision, Commit, Entry, Snapshot
+    from confo.model import MISSING, Change, ChangeSet, Collision, Commit, Entry, Snapshot, State, Status
     from confo.namespace import Namespace
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "ConfoError",
     "CredentialsError",
     "Entry",
+    "Event",
     "Exceptions",
     "FieldNotFound",
     "FrozenDict",
@@ -95,6 +97,9 @@ __all__ = [
     "PluginError",
     "ResyncNeeded",
     "Snapshot",
+    "State",
+    "Status",
+    "Subscription",
     "TooLarge",
     "UnknownConstant",
     "UnreadableDocument",
@@ -110,7 +115,10 @@ _MODULES = ("Backends", "Exceptions", "plugins")
 _HOME = {  # where a name lives that is not an error
     **dict.fromkeys(("ANY", "Backend", "Batch", "Capabilities", "Watch", "Write"), "confo.backend"),
     **dict.fromkeys(("FrozenDict", "FrozenList"), "confo.codec"),
-    **dict.fromkeys(("MISSING", "Change", "ChangeSet", "Collision", "Commit", "Entry", "Snapshot"), "confo.model"),
+    **dict.fromkeys(
+        ("MISSING", "Change", "ChangeSet", "Collision", "Commit", "Entry", "Snapshot", "State", "Status"), "confo.model"
+    ),
+    **dict.fromkeys(("Event", "Subscription"), "confo.events"),
     **dict.fromkeys(("Confo", "open"), "confo.Confo"),
     "Namespace": "confo.namespace",
     "hookimpl": "confo.hookspecs",
@@ -134,7 +142,7 @@ def __dir__() -> list[str]:
 
 
 class NamesakePackage(ModuleType):
-    """A package whose submodules named after the one thing in them stand for that thing.
+    """A package whose submodules named after the one class in them stand for that class.
 
     Importing a submodule binds it on its package; users have imported ``confo.Confo`` as a module and as the class
     since 2021, so here the class is bound, whichever way it was imported first.
@@ -142,7 +150,8 @@ class NamesakePackage(ModuleType):
 
     def __setattr__(self, name: str, value: object) -> None:
         """Bind a submodule's namesake instead of the submodule."""
-        super().__setattr__(name, getattr(value, name, value) if isinstance(value, ModuleType) else value)
+        namesake = getattr(value, name, None) if isinstance(value, ModuleType) else None
+        super().__setattr__(name, namesake if isinstance(namesake, type) else value)
 
 
 sys.modules[__name__].__class__ = NamesakePackage

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple, Self, TypeAlias
 from confo.changes import unchanged
 from confo.codec import FrozenDict, decode
 from confo.errors import UnreadableDocument
-from confo.model import MISSING, Change, Entry
+from confo.model import MISSING, Change, Entry, same
 
 log = logging.getLogger("confo")
 
@@ -37,9 +37,9 @@ class Notice(NamedTuple):
     kind: Kind
     namespace: str
     revision: int
-    entries: Mapping[str, tuple[Entry | None, Entry | None]] = {}  # noqa: RUF012 - never written to
+    entries: Mapping[str, tuple[Entry | None, Entry | None]] = {}
     origin: Origin | None = None
-    count: int = 1
+    commits: int = 1
 
 
 class Event:
@@ -61,8 +61,8 @@ class Event:
         self.configurations = tuple(notice.entries)
         self.revision = notice.revision
         self.origin = notice.origin
-        self.coalesced = notice.count
-        self._entries = notice.entries.get(configuration, (None, None)) if configuration else (None, None)
+        self.coalesced = notice.commits
+        self._entries = notice.entries[configuration] if configuration else (None, None)
 
     @property
     def old(self) -> FrozenDict | None:
@@ -112,8 +112,8 @@ class Interest(NamedTuple):
             return True
         if self.field is None:
             return not unchanged(old, new)
-        before, after = ((side or {}).get(self.field, MISSING) for side in (old, new))
-        return not unchanged({"": before}, {"": after})
+        before, after = (MISSING if side is None else side.get(self.field, MISSING) for side in (old, new))
+        return not same(before, after)
 
 
 class Mailbox:
@@ -159,20 +159,21 @@ def coalesce(notices: deque[Notice], capacity: int) -> list[Notice]:
     """Return these notices with those of one configuration folded into its last; one resync if that is not enough."""
     folded: dict[str, Notice] = {}
     for notice in notices:
-        for name, (old, new) in notice.entries.items() if notice.kind == "changed" else [(f"\0{notice.kind}", (None, None))]:
+        if notice.kind != "changed":
+            folded.pop(f" {notice.kind}", None)  # no configuration's name begins with a blank
+            folded[f" {notice.kind}"] = notice
+            continue
+        for name, (old, new) in notice.entries.items():
             before = folded.pop(name, None)  # popped, so that the order is that of the last change
-            if notice.kind != "changed":
-                folded[name] = notice
-                continue
             first = before.entries[name][0] if before else old
-            count = notice.count + (before.count if before else 0)
+            count = notice.commits + (before.commits if before else 0)
             origin = notice.origin if before is None or before.origin == notice.origin else "foreign"
-            folded[name] = notice._replace(entries={name: (first, new)}, count=count, origin=origin)
+            folded[name] = notice._replace(entries={name: (first, new)}, commits=count, origin=origin)
     if len(folded) <= capacity:
         return list(folded.values())
     entries = {name: notice.entries[name] for name, notice in folded.items() if notice.kind == "changed"}
-    count = sum(notice.count for notice in notices)
-    return [notices[-1]._replace(kind="resync", entries=entries, origin=None, count=count)]
+    count = sum(notice.commits for notice in notices)
+    return [notices[-1]._replace(kind="resync", entries=entries, origin=None, commits=count)]
 
 
 class Subscription:
@@ -226,7 +227,7 @@ class Subscription:
                     return
                 try:
                     self._callback(event)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - a callback may raise anything
                     # The error's text is the callback's own and may quote a document: its type and place are enough.
                     log.error("a callback raised %s on %r", _where(error), event)  # noqa: TRY400
 
@@ -269,7 +270,7 @@ class Changes:
         self.mailbox.close()
 
     def start(self) -> None:
-        """A forked child has no running loop of its parent: end."""
+        """End, in a forked child: its parent's event loop does not run there."""
         self.mailbox.closed = True
 
     def join(self, seconds: float) -> None:
@@ -298,6 +299,7 @@ class Hub:
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
         self._subscribers: tuple[Subscription | Changes, ...] = ()
+        self._ending: tuple[Subscription | Changes, ...] = ()
         self._lock = threading.RLock()
 
     def add(self, subscriber: Subscription | Changes) -> None:
@@ -315,14 +317,16 @@ class Hub:
         for subscriber in self._subscribers:
             subscriber.mailbox.put(notice)
 
-    def close(self) -> None:
-        """End every subscription; bounded."""
-        subscribers = self._subscribers
-        until = time.monotonic() + CLOSE_SECONDS
-        for subscriber in subscribers:
-            self.remove(subscriber)
+    def stop(self) -> None:
+        """Begin to end every subscription."""
+        with self._lock:
+            self._ending, self._subscribers = (*self._ending, *self._subscribers), ()
+        for subscriber in self._ending:
             subscriber.mailbox.close()
-        for subscriber in subscribers:
+
+    def join(self, until: float) -> None:
+        """Wait for the callbacks that are running, to this time of the monotonic clock at most."""
+        for subscriber in self._ending:
             subscriber.join(until - time.monotonic())
 
     def restart_in_child(self) -> None:

@@ -105,6 +105,29 @@ class Snapshot(Mapping[str, FrozenDict]):
         )
 
 
+class State(Enum):
+    """How a followed namespace stands to its store."""
+
+    READY = "follows the store"
+    STALE = "serves what it knew when the store was lost, and tries again"
+    ERROR = "the store refuses, or has no such namespace; tries again, less often"
+    CLOSED = "closed"
+
+
+class Status(NamedTuple):
+    """How fresh a namespace's local copy is.
+
+    ``age`` is the seconds since it was last known to be the store's state, by the monotonic clock; ``source`` is
+    "server" or "cache"; ``error`` the last error's kind and message, without values.
+    """
+
+    state: State
+    revision: int
+    age: float
+    source: str
+    error: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Collision:
     """One field that was changed in two places; MISSING where it is absent, ``field`` None for a whole document."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from confo.codec import FrozenDict, freeze
-from confo.errors import FieldNotFound, InvalidDocument
+from confo.errors import FieldNotFound, InvalidDocument, InvalidName, NotSupported
+from confo.events import Changes, Event, Interest, Subscription
 from confo.history import Signature
-from confo.model import MISSING, ChangeSet, Commit, Snapshot
+from confo.model import MISSING, ChangeSet, Commit, Snapshot, Status
 from confo.names import check_configuration
-from confo.persist import OnConflict, difference, persist
+from confo.commits import OnConflict, difference, persist, persist_split
 from confo.replica import Replica
 
 if TYPE_CHECKING:
@@ -30,12 +33,14 @@ class Namespace(Mapping[str, FrozenDict]):
     Reads come from memory and see what was staged here. ``set`` and ``delete`` stage; ``persist`` commits.
     """
 
-    def __init__(self, backend_name: str, backend: Backend, namespace: str, *, history: bool = True) -> None:
+    def __init__(
+        self, backend_name: str, backend: Backend, namespace: str, *, history: bool = True, follow: bool = True
+    ) -> None:
         self.backend_name = backend_name
         self.name = namespace
         self._history = history
         self._backend = backend
-        self._replica = Replica(backend, namespace)
+        self._replica = Replica(backend, namespace, follow=follow)
         self._view = self._replica.view
 
     # --- reading ---------------------------------------------------------------------------------
@@ -82,6 +87,35 @@ class Namespace(Mapping[str, FrozenDict]):
         """Load the whole namespace anew; what is staged stays staged."""
         self._replica.reload()
 
+    # --- following -------------------------------------------------------------------------------
+
+    def on_change(
+        self, callback: Callable[[Event], object], config: str | None = None, field: str | None = None
+    ) -> Subscription:
+        """Call back with an ``Event`` for every change: of the namespace, of one configuration, or of one field.
+
+        Events come in order, in a thread of the subscription's own: a callback may call anything here, block or
+        raise without hurting others. When it is slower than the changes, those of one configuration are folded into
+        one event that says so. Close the subscription, or use it in a ``with`` block.
+        """
+        self._require_following()
+        hub = self._replica.hub
+        subscription = Subscription(hub, _interest(config, field), callback)
+        hub.add(subscription)
+        return subscription
+
+    def changes(self, config: str | None = None, field: str | None = None) -> Changes:
+        """Return the same events as an asynchronous iterator, to be called in a running event loop."""
+        self._require_following()
+        hub = self._replica.hub
+        changes = Changes(hub, _interest(config, field))
+        hub.add(changes)
+        return changes
+
+    def status(self) -> Status:
+        """Return how fresh the local copy is."""
+        return self._replica.status()
+
     # --- staging ---------------------------------------------------------------------------------
 
     def set(self, config: str, field: str | Mapping[str, Any], value: Any = MISSING) -> None:
@@ -125,6 +159,7 @@ class Namespace(Mapping[str, FrozenDict]):
 
     # --- committing ------------------------------------------------------------------------------
 
+    @overload
     def persist(
         self,
         message: str = "",
@@ -132,14 +167,42 @@ class Namespace(Mapping[str, FrozenDict]):
         *,
         config: str | None = None,
         on_conflict: OnConflict = "raise",
-    ) -> Commit | None:
+        split: Literal[False] = False,
+    ) -> Commit | None: ...
+
+    @overload
+    def persist(
+        self,
+        message: str = "",
+        author: str | None = None,
+        *,
+        config: str | None = None,
+        on_conflict: OnConflict = "raise",
+        split: Literal[True],
+    ) -> list[Commit]: ...
+
+    def persist(
+        self,
+        message: str = "",
+        author: str | None = None,
+        *,
+        config: str | None = None,
+        on_conflict: OnConflict = "raise",
+        split: bool = False,
+    ) -> Commit | list[Commit] | None:
         """Commit what is staged as one atomic commit and return it; None when nothing is staged.
 
         Only the fields that were set are changed. A field that somebody else changed meanwhile raises ConflictError,
-        and nothing is written; ``on_conflict`` "mine" or "theirs" decides for a side instead.
+        and nothing is written; ``on_conflict`` "mine" or "theirs" decides for a side instead. TooLarge when it is more
+        than the backend takes at once, unless ``split`` says that several commits, each atomic, are fine: then their
+        list is returned, and after an error calling again goes on where it stopped.
         """
         names = self.staged if config is None else [check_configuration(config)]
-        return commit_together(self._backend, [(self, names)], message, author, on_conflict)
+        return commit_together(self._backend, [(self, names)], message, author, on_conflict, split=split)
+
+    async def apersist(self, message: str = "", author: str | None = None, **options: Any) -> Any:
+        """Do what ``persist`` does, without blocking the event loop."""
+        return await asyncio.to_thread(partial(self.persist, message, author, **options))
 
     @contextmanager
     def edit(
@@ -161,8 +224,8 @@ class Namespace(Mapping[str, FrozenDict]):
     def __repr__(self) -> str:
         """Show place, revision and counts, never a value."""
         return (
-            f"<Namespace {self.name} on {self.backend_name}: revision {self._view.revision}, "
-            f"{len(self)} configurations, {len(self._view.drafts)} staged>"
+            f"<Namespace {self.name} on {self.backend_name}: {self.status().state.name} at revision "
+            f"{self._view.revision}, {len(self)} configurations, {len(self._view.drafts)} staged>"
         )
 
     # --- inside ----------------------------------------------------------------------------------
@@ -176,6 +239,15 @@ class Namespace(Mapping[str, FrozenDict]):
     def keeps_history(self) -> bool:
         """Whether commits leave a record."""
         return self._history
+
+    def _require_following(self) -> None:
+        if not self._replica.follows:
+            raise NotSupported(
+                f"{self.name} on {self.backend_name} is not followed, so there are no events: load the backend "
+                "with follow=True, and one whose capability 'push' is true",
+                backend=self.backend_name,
+                namespace=self.name,
+            )
 
     def _explain(self, name: str, field: str | None, default: Any) -> Any:
         """Decode what was not read before; return the field, the default, or say what is missing."""
@@ -274,18 +346,27 @@ def commit_together(
     message: str,
     author: str | None,
     on_conflict: OnConflict,
-) -> Commit | None:
-    """Commit what is staged in several namespaces of one backend as one."""
+    *,
+    split: bool = False,
+) -> Commit | list[Commit] | None:
+    """Commit what is staged in several namespaces of one backend as one, or with ``split`` as several."""
     if on_conflict not in ("raise", "mine", "theirs"):
         raise ValueError(f"on_conflict is 'raise', 'mine' or 'theirs', not {on_conflict!r}")
-    signature = Signature.new(default_author() if author is None else author, message)
-    return persist(
-        backend,
-        {namespace.replica: names for namespace, names in staged},
-        signature,
-        on_conflict=on_conflict,
-        history=all(namespace.keeps_history for namespace, _ in staged),
-    )
+    who = default_author() if author is None else author
+    replicas = {namespace.replica: names for namespace, names in staged}
+    history = all(namespace.keeps_history for namespace, _ in staged)
+    if split:
+        sign = partial(Signature.new, who, message)
+        return persist_split(backend, replicas, sign, on_conflict=on_conflict, history=history)
+    return persist(backend, replicas, Signature.new(who, message), on_conflict=on_conflict, history=history)
+
+
+def _interest(config: str | None, field: str | None) -> Interest:
+    if config is not None:
+        check_configuration(config)
+    elif field is not None:
+        raise InvalidName(f"a field, {field!r}, of which configuration? give config= as well")
+    return Interest(config, field)
 
 
 def default_author() -> str:

@@ -1,37 +1,284 @@
-"""The local copy of a namespace: loaded once, and brought up to date."""
+"""The local copy of a namespace: load, follow, resume, resync, back off.
+
+One thread a followed namespace iterates the backend's watch and applies what it tells. When the stream breaks it goes
+on after the last revision that was applied, with full-jitter back-off; when it cannot, it loads the whole namespace
+anew and tells of one resync. A backend is not trusted to be quiet: what is older than what is here is dropped.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from confo.backend import Backend, Write
-from confo.changes import Draft
-from confo.model import Entry
-from confo.view import View
+from confo import forks
+from confo.backend import Backend, Batch, Watch, Write
+from confo.errors import (
+    AuthenticationFailed,
+    Closed,
+    ConfoError,
+    NamespaceNotFound,
+    NotSupported,
+    PermissionDenied,
+    ResyncNeeded,
+)
+from confo.events import Hub, Kind, Notice, Origin
+from confo.model import Entry, State, Status
+from confo.view import Applied, Sent, View
+
+log = logging.getLogger("confo")
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+"""Seconds of back-off: the bound of the first pause, doubled each time up to the last."""
+LONGEST_REFUSED_PAUSE = 30.0
+"""Seconds, after the store refused the user: it will not change its mind soon, yet it may."""
+ALIVE_AFTER = 5.0
+"""Seconds that a stream must live before the next failure counts as the first."""
+AUDIT_SECONDS = 300.0
+"""Seconds between two comparisons with the whole store (shortened by up to a half, at random): the safety net for
+events that a server lost."""
+OWN_COMMIT_SECONDS = 2.0
+"""How long an own commit waits to come back by the watch, so that reads and events keep the order of revisions."""
+CLOSE_SECONDS = 2.0
+
+
+class Failure(NamedTuple):
+    """What to do after a stream ended with an error."""
+
+    resync: bool
+    pause: float
+    state: State
+
+
+def pause(failures: int, jitter: float, longest: float = LONGEST_PAUSE) -> float:
+    """Return the seconds to wait after the n-th failure in a row (0 the first); ``jitter`` is a random 0 to 1.
+
+    Full jitter: clients that lost one server together do not come back together.
+    """
+    return jitter * min(longest, FIRST_PAUSE * 2.0 ** min(failures, 20))
+
+
+def after_failure(error: BaseException, failures: int, jitter: float) -> Failure:
+    """Decide what to do after the n-th failure in a row (0 the first); ``jitter`` is a random number of 0 to 1."""
+    if isinstance(error, ResyncNeeded):
+        return Failure(resync=True, pause=0.0 if failures == 0 else pause(failures, jitter), state=State.STALE)
+    refused = isinstance(error, (PermissionDenied, AuthenticationFailed))
+    longest = LONGEST_REFUSED_PAUSE if refused else LONGEST_PAUSE
+    lost = refused or isinstance(error, (NamespaceNotFound, NotSupported)) or not isinstance(error, ConfoError)
+    return Failure(resync=False, pause=pause(failures, jitter, longest), state=State.ERROR if lost else State.STALE)
 
 
 class Replica:
-    """A namespace's view, and the backend that it comes from."""
+    """A namespace's view, kept up to date by a thread of its own unless ``follow`` is False."""
 
-    def __init__(self, backend: Backend, namespace: str) -> None:
+    def __init__(self, backend: Backend, namespace: str, *, follow: bool = True) -> None:
         self.backend = backend
         self.namespace = namespace
         self.view = View(backend.load(namespace))
+        self.hub = Hub(namespace)
+        self.persisting = threading.RLock()
+        self.follows = follow and backend.capabilities.push
+        self._progress = threading.Condition(self.view.lock)
+        self._closing = threading.Event()
+        self._state = State.READY
+        self._error: str | None = None
+        self._watch: Watch | None = None
+        self._thread: threading.Thread | None = None
+        self._audit_at = 0.0
+        forks.add(self)
+        if self.follows:
+            self._start()
+
+    # --- what the core asks of it ----------------------------------------------------------------
+
+    def status(self) -> Status:
+        """Return how fresh the copy is, and the last error by kind and message (neither has values)."""
+        with self.view.lock:
+            state = State.CLOSED if self._closing.is_set() else self._state
+            age = time.monotonic() - self.view.since
+            return Status(state, self.view.revision, age, "server", self._error)
 
     def reload(self) -> None:
         """Load the whole state anew; drafts stay, laid over it."""
-        self.view.replace(self.backend.load(self.namespace))
+        before = self.view.revision
+        snapshot = self.backend.load(self.namespace)
+        with self.view.lock:
+            # The follower may have gone past the load while it was under way; a store set back has not moved at all.
+            if snapshot.revision >= self.view.revision or self.view.revision == before:
+                self._publish("changed", self.view.replace(snapshot))
 
     def refresh(self, names: Sequence[str]) -> None:
         """Take over these names as the store has them now."""
         if not names:
             return
         before = {name: self.view.entries.get(name) for name in names}
-        entries = self.backend.read(self.namespace, names)
-        self.view.refresh(before, entries)
+        found = self.backend.read(self.namespace, names)
+        newest = max((entry.revision for entry in found.values()), default=0)
+        self._wait_for(newest)
+        with self.view.lock:
+            self._publish("changed", self.view.refresh(before, found))
 
-    def take_own(self, revision: int, writes: Sequence[Write], drafts: Mapping[str, Draft]) -> None:
-        """Take over what this process committed at this revision."""
+    @contextlib.contextmanager
+    def sending(self, sent: Mapping[str, Sent]) -> Iterator[None]:
+        """Know these writes as this process's own while they are under way."""
+        self.view.sent = dict(sent)
+        try:
+            yield
+        finally:
+            self.view.sent = {}
+
+    def take_own(self, revision: int, writes: Sequence[Write]) -> None:
+        """Take over what this process committed at this revision: by the watch, or when it does not come, by hand."""
+        self._wait_for(revision)
         entries = {w.name: None if w.data is None else Entry(w.data, revision) for w in writes}
-        self.view.apply(entries, revision, own=drafts)
-        self.view.revision = max(self.view.revision, revision)
+        with self.view.lock:
+            self._publish("changed", self.view.apply(entries, revision), revision)
+            if not self.follows:
+                self.view.revision = max(self.view.revision, revision)
+
+    def stop(self) -> None:
+        """Begin to stop following and to end every subscription; idempotent, at once, from any thread."""
+        self._closing.set()
+        watch = self._watch
+        if watch is not None:
+            watch.close()
+        self.hub.stop()
+
+    def join(self, until: float) -> None:
+        """Wait for what ``stop`` ends, to this time of the monotonic clock at most; not for the thread that asks."""
+        self.hub.join(until)
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def close(self) -> None:
+        """Stop following and end every subscription, within 2 seconds."""
+        self.stop()
+        self.join(time.monotonic() + CLOSE_SECONDS)
+
+    def before_fork(self) -> None:
+        """Nothing: the view is what must be whole, and sees to that itself."""
+
+    def after_fork_in_parent(self) -> None:
+        """Nothing."""
+
+    def after_fork_in_child(self) -> None:
+        """Follow anew in a forked child: the parent's thread and connections are not there."""
+        self.persisting = threading.RLock()
+        self._progress = threading.Condition(self.view.lock)
+        self._watch = None
+        self.view.sent = {}
+        if self.follows and not self._closing.is_set():
+            self.hub.restart_in_child()
+            self._state = State.STALE
+            self._start()
+
+    # --- following -------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._schedule_audit()
+        self._thread = threading.Thread(target=self._follow, name=f"confo-follow-{self.namespace}", daemon=True)
+        self._thread.start()
+
+    def _follow(self) -> None:
+        failures, resync = 0, False
+        while not self._closing.is_set():
+            began = time.monotonic()
+            try:
+                if resync:
+                    self._resync()
+                    resync = False
+                self._read()
+                resync = True  # the watch ended to let the audit compare, or the backend was closed
+            except Closed:
+                self._closing.set()
+                return
+            except Exception as error:  # noqa: BLE001 - a plugin's defect must not end the thread in silence
+                failures = 0 if time.monotonic() - began > ALIVE_AFTER else failures
+                plan = after_failure(error, failures, random.random())  # noqa: S311 - spreading, not hiding
+                failures += 1
+                resync = resync or plan.resync
+                self._lost(plan.state, error)
+                self._closing.wait(plan.pause)
+
+    def _read(self) -> None:
+        """Apply what a watch tells, until it ends."""
+        watch = self._watch = self.backend.watch(self.namespace, self.view.revision)
+        if self._closing.is_set():  # stop() may have come before there was a watch to close
+            watch.close()
+        try:
+            for batch in watch:
+                if self._closing.is_set():
+                    return
+                self._apply(batch)
+                if time.monotonic() > self._audit_at:
+                    return
+            if not self._closing.is_set():
+                raise Closed("the backend was closed")
+        finally:
+            self._watch = None
+            watch.close()
+
+    def _apply(self, batch: Batch) -> None:
+        with self.view.lock:
+            self.view.since = time.monotonic()
+            if batch.revision > self.view.revision:  # else it was told before: servers repeat themselves
+                applied = self.view.apply(batch.entries, batch.revision)
+                self.view.revision = batch.revision
+                self._publish("changed", applied, batch.revision)
+            self._progress.notify_all()
+            self._found()
+
+    def _resync(self) -> None:
+        """Load the whole state; whatever differs was missed, and is told as one resync."""
+        snapshot = self.backend.load(self.namespace)
+        with self.view.lock:
+            self._schedule_audit()
+            applied = self.view.replace(snapshot)
+            if applied:
+                self._publish("resync", applied)
+            self._progress.notify_all()
+            self._found()
+
+    def _found(self) -> None:
+        if self._state is not State.READY:
+            self._state, self._error = State.READY, None
+            self._publish("ready")
+
+    def _lost(self, state: State, error: Exception) -> None:
+        with self.view.lock:
+            # Only Confo's own texts are known to hold no value of a document.
+            text = f": {error}" if isinstance(error, ConfoError) else ""
+            self._error = f"{type(error).__name__}{text}"
+            if self._closing.is_set():
+                return
+            was, self._state = self._state, state
+            self._progress.notify_all()
+            if was is State.READY:
+                log.warning("lost %s: %s; serving revision %d", self.namespace, self._error, self.view.revision)
+                self._publish("stale")
+
+    def _wait_for(self, revision: int) -> None:
+        """Wait until the watch has brought this revision, if it can."""
+        with self._progress:
+            self._progress.wait_for(
+                lambda: self.view.revision >= revision or self._state is not State.READY or self._closing.is_set(),
+                OWN_COMMIT_SECONDS if self.follows else 0.0,
+            )
+
+    def _publish(self, kind: Kind, applied: Sequence[Applied] = (), revision: int | None = None) -> None:
+        """Tell the subscribers, under the view's lock, so that all hear it in one order."""
+        if kind == "changed" and not applied:
+            return
+        entries = {one.name: (one.old, one.new) for one in applied}
+        origin: Origin | None = None
+        if kind == "changed":
+            origin = "own" if all(one.own for one in applied) else "foreign"
+        self.hub.publish(Notice(kind, self.namespace, revision or self.view.revision, entries, origin))
+
+    def _schedule_audit(self) -> None:
+        self._audit_at = time.monotonic() + AUDIT_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - spreading

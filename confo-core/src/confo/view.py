@@ -12,12 +12,29 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from confo import forks
 from confo.changes import Draft, rebase
 from confo.codec import FrozenDict, decode
 from confo.errors import ConfigurationNotFound
 from confo.model import Entry, Snapshot
+
+
+class Applied(NamedTuple):
+    """What became of one configuration: the entries before and after, and whether this process wrote it."""
+
+    name: str
+    old: Entry | None
+    new: Entry | None
+    own: bool
+
+
+class Sent(NamedTuple):
+    """A write of this process that is under way: its data (None deletes), and the draft that it was made of."""
+
+    data: bytes | None
+    draft: Draft
 
 
 class _Documents(dict[str, FrozenDict]):
@@ -35,12 +52,14 @@ class View:
         self.namespace = snapshot.namespace
         self.documents: dict[str, Mapping[str, Any]] = {}
         self.drafts: dict[str, Draft] = {}
+        self.sent: dict[str, Sent] = {}
         self.lock = threading.RLock()
         self.revision = snapshot.revision
         self.entries = dict(snapshot.entries)
         self.since = time.monotonic()
         self._frozen: dict[str, tuple[Mapping[str, Any], FrozenDict]] = {}
         self._held: weakref.ref[_Documents] | None = None
+        forks.add(self)
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -71,16 +90,15 @@ class View:
     def names(self) -> list[str]:
         """Return the names of the configurations, draft included."""
         with self.lock:
-            if not self.drafts:
-                return list(self.entries)
             gone = {name for name, draft in self.drafts.items() if draft.mine is None}
             fresh = [name for name in self.drafts if name not in self.entries and name not in gone]
             return [name for name in self.entries if name not in gone] + fresh
 
     def has(self, name: str) -> bool:
         """Tell whether the configuration is there, draft included, readable or not."""
-        draft = self.drafts.get(name)
-        return name in self.entries if draft is None else draft.mine is not None
+        with self.lock:
+            draft = self.drafts.get(name)
+            return name in self.entries if draft is None else draft.mine is not None
 
     def snapshot(self, source: str) -> Snapshot:
         """Return the committed state as it is now, at no cost: the next change copies, not this."""
@@ -120,94 +138,106 @@ class View:
         with self.lock:
             self._lay(drafts)
 
-    def apply(
-        self, entries: Mapping[str, Entry | None], revision: int, *, own: Mapping[str, Draft] | None = None
-    ) -> dict[str, tuple[Entry | None, Entry | None]]:
-        """Take over what the store committed at this revision; return old and new entry of what is new here.
+    def apply(self, entries: Mapping[str, Entry | None], revision: int) -> list[Applied]:
+        """Take over what the store committed at this revision; return what is new here.
 
         An entry not newer than the one that is here is left out: a commit may reach the view by two ways. Drafts
-        are laid over the new state; ``own`` are the drafts that this commit was made of.
+        are laid over the new state; what was staged while an own write was under way is an edit of that write.
         """
         with self.lock:
-            fresh = {
-                name: (self.entries.get(name), entry)
-                for name, entry in entries.items()
-                if self._is_newer(self.entries.get(name), entry, revision)
-            }
-            self._swap(fresh)
-            for name, sent in (own or {}).items():
-                if name in self.drafts:  # whatever was staged since it was sent is an edit of what was sent
-                    self.drafts[name] = Draft(sent.mine, self.drafts[name].mine)
-            self._rebase([name for name in {**fresh, **(own or {})} if name in self.drafts])
-            self._show(fresh)
-            return fresh
+            return self._take(
+                [
+                    self._applied(name, entry)
+                    for name, entry in entries.items()
+                    if _is_newer(self.entries.get(name), entry, revision)
+                ]
+            )
 
-    def refresh(self, before: Mapping[str, Entry | None], found: Mapping[str, Entry]) -> None:
+    def refresh(self, before: Mapping[str, Entry | None], found: Mapping[str, Entry]) -> list[Applied]:
         """Take over what a read found of these names; ``before`` is what was here when it was asked.
 
         A read cannot tell when a missing name was deleted: it counts only if nothing newer came meanwhile.
         """
         with self.lock:
-            self.apply(found, self.revision)
-            gone = {n: None for n, e in before.items() if n not in found and self.entries.get(n) is e}
-            newest = max((e.revision for e in before.values() if e), default=0)
-            self.apply(gone, newest + 1)
+            gone = [name for name, entry in before.items() if name not in found and self.entries.get(name) is entry]
+            return self.apply(found, 0) + self._take(
+                [self._applied(name, None) for name in gone if name in self.entries]
+            )
 
-    def replace(self, snapshot: Snapshot) -> dict[str, tuple[Entry | None, Entry | None]]:
-        """Take over a whole state; return old and new entry of what differs."""
+    def replace(self, snapshot: Snapshot) -> list[Applied]:
+        """Take over a whole state, whatever its revision; return what differs."""
         with self.lock:
             names = {**self.entries, **snapshot.entries}
-            fresh = {
-                name: (self.entries.get(name), snapshot.entries.get(name))
-                for name in names
-                if self.entries.get(name) != snapshot.entries.get(name)
-            }
-            self._swap(fresh)
+            applied = self._take(
+                [
+                    self._applied(name, snapshot.entries.get(name))
+                    for name in names
+                    if self.entries.get(name) != snapshot.entries.get(name)
+                ]
+            )
             self.revision, self.since = snapshot.revision, time.monotonic()
-            self._rebase([name for name in fresh if name in self.drafts])
-            self._show(fresh)
-            return fresh
+            return applied
+
+    # --- forking ---------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Let nobody be in the middle of a change."""
+        self.lock.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        """Let others change it again."""
+        self.lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Let others change it again: the thread that forked is the child's one thread, and holds the lock."""
+        self.lock.release()
 
     # --- inside, under the lock ------------------------------------------------------------------
 
-    def _swap(self, fresh: Mapping[str, tuple[Entry | None, Entry | None]]) -> None:
-        if not fresh:
-            return
+    def _applied(self, name: str, entry: Entry | None) -> Applied:
+        sent = self.sent.get(name)
+        own = sent is not None and sent.data == (None if entry is None else entry.data)
+        return Applied(name, self.entries.get(name), entry, own)
+
+    def _take(self, applied: list[Applied]) -> list[Applied]:
+        if not applied:
+            return applied
         if self._shared() is not None:
             self.entries = dict(self.entries)  # somebody holds a snapshot of the state before
         self._held = None
-        for name, (_, entry) in fresh.items():
+        for name, _, entry, own in applied:
             if entry is None:
                 self.entries.pop(name, None)
             else:
                 self.entries[name] = entry
+            if own and name in self.drafts:
+                self.drafts[name] = Draft(self.sent[name].draft.mine, self.drafts[name].mine)
+        self._rebase([one.name for one in applied if one.name in self.drafts])
+        self._show([one.name for one in applied])
+        return applied
 
     def _shared(self) -> _Documents | None:
         """Return the decoded documents of the snapshots of this state, None if nobody holds one."""
         return None if self._held is None else self._held()
 
-    def _is_newer(self, old: Entry | None, new: Entry | None, revision: int) -> bool:
-        if new is None:
-            return old is not None and old.revision < revision
-        return old is None or old.revision < new.revision
-
     def _rebase(self, names: Iterable[str]) -> None:
         """Lay drafts over what the store has now; a document that cannot be read leaves its draft as it is."""
-        moved = {}
         for name in names:
             try:
-                moved[name] = rebase(self.drafts[name], self.committed(name))
+                self._keep(name, rebase(self.drafts[name], self.committed(name)))
             except ValueError:
                 continue
-        self._lay(moved)
 
     def _lay(self, drafts: Mapping[str, Draft]) -> None:
         for name, draft in drafts.items():
-            if draft.is_empty:
-                self.drafts.pop(name, None)
-            else:
-                self.drafts[name] = draft
+            self._keep(name, draft)
         self._show(drafts)
+
+    def _keep(self, name: str, draft: Draft) -> None:
+        if draft.is_empty:
+            self.drafts.pop(name, None)
+        else:
+            self.drafts[name] = draft
 
     def _show(self, names: Iterable[str]) -> None:
         """Put what these documents are now in the readers' place, all at once."""
@@ -236,3 +266,9 @@ class View:
             namespace=self.namespace,
             configuration=name,
         )
+
+
+def _is_newer(old: Entry | None, new: Entry | None, revision: int) -> bool:
+    if new is None:
+        return old is not None and old.revision < revision
+    return old is None or old.revision < new.revision

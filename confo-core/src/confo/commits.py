@@ -6,24 +6,31 @@ is unknown is sent again unchanged: its guards let it happen at most once, and t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
-from confo.backend import Backend, Write
+from confo.backend import ANY, Backend, Write
 from confo.changes import Draft, collisions, settle, unchanged
 from confo.codec import encode
 from confo.errors import Conflict, ConflictError, ConfoError, OutcomeUnknown, TooLarge
 from confo.history import Signature, record_write
 from confo.model import Change, ChangeSet, Collision, Commit
 from confo.names import is_reserved
-from confo.replica import Replica
-from confo.view import View
+from confo.outcome import After, after_error
+from confo.replica import Replica, pause
+from confo.view import Sent, View
 
 OnConflict: TypeAlias = Literal["raise", "mine", "theirs"]
 
-ATTEMPTS_TO_LEARN = 5
-"""Times an identical commit is sent after an unknown outcome before the program is told so: each waits the backend's
-own timeout, and its endpoints are tried in turn within it."""
+LEARN_SECONDS = 30.0
+"""How long a commit of unknown outcome is sent again before the program is told so: a member that was killed is back,
+or another one leads, in less."""
+_PAUSE = threading.Event()  # never set: an interruptible wait
 
 
 class Pending(NamedTuple):
@@ -53,21 +60,46 @@ def persist(
     Raises ConflictError for every field that was changed here and in the store, TooLarge before anything is sent,
     OutcomeUnknown when not even repeating tells. Drafts stay staged unless they were committed.
     """
-    while True:
-        pending = [_take(replica, names, on_conflict) for replica, names in replicas.items()]
-        plan = _plan(pending, signature, history=history)
-        if not plan.changes:
-            return None
-        _check_size(backend, plan.writes)
-        try:
-            revision = _commit(backend, plan.writes)
-        except Conflict as lost:
-            _reread(pending, lost.keys)
-            continue
-        for replica, drafts in pending:
-            own = [write for write in plan.writes if write.namespace == replica.namespace]
-            replica.take_own(revision, own, drafts)
-        return Commit(revision, signature.op_id, signature.author, signature.message, signature.time, plan.changes)
+    with contextlib.ExitStack() as locks:
+        for replica in sorted(replicas, key=lambda one: one.namespace):  # in one order: no two wait for each other
+            locks.enter_context(replica.persisting)
+        while True:
+            pending = [_take(replica, names, on_conflict) for replica, names in replicas.items()]
+            plan = _plan(pending, signature, history=history)
+            if not plan.changes:
+                return None
+            _check_size(backend, plan.writes)
+            try:
+                revision = _send(backend, pending, plan.writes)
+            except Conflict as lost:
+                _reread(pending, lost.keys)
+                continue
+            op_id, author, message, seconds = signature
+            return Commit(revision, op_id, author, message, seconds, plan.changes)
+
+
+def persist_split(
+    backend: Backend,
+    replicas: Mapping[Replica, Sequence[str]],
+    sign: Callable[[], Signature],
+    *,
+    on_conflict: OnConflict = "raise",
+    history: bool = True,
+) -> list[Commit]:
+    """Commit the drafts in as many commits as the backend needs, each atomic; return them in order.
+
+    Namespace by namespace, in the order of staging. What was committed when one fails stays committed and is no
+    longer staged, so that calling again goes on from there.
+    """
+    room = backend.capabilities.atomic_writes - (1 if history else 0)
+    commits = []
+    for replica, names in replicas.items():
+        for start in range(0, len(names), room):
+            chunk = {replica: names[start : start + room]}
+            commit = persist(backend, chunk, sign(), on_conflict=on_conflict, history=history)
+            if commit is not None:
+                commits.append(commit)
+    return commits
 
 
 def difference(replicas: Mapping[Replica, Sequence[str]]) -> ChangeSet:
@@ -147,30 +179,57 @@ def _check_size(backend: Backend, writes: Sequence[Write]) -> None:
             )
 
 
+def _send(backend: Backend, pending: Sequence[Pending], writes: Sequence[Write]) -> int:
+    """Commit, and see that each namespace's copy has it."""
+    with contextlib.ExitStack() as sending:
+        mine = []
+        for replica, drafts in pending:
+            own = [write for write in writes if write.namespace == replica.namespace]
+            sent = {write.name: Sent(write.data, drafts[write.name]) for write in own}
+            sending.enter_context(replica.sending(sent))
+            mine.append((replica, own))
+        revision = _commit(backend, writes)
+        for replica, own in mine:
+            replica.take_own(revision, own)
+        return revision
+
+
 def _commit(backend: Backend, writes: Sequence[Write]) -> int:
-    """Commit, and if the outcome is unknown send the same again until it is known."""
-    unknown: OutcomeUnknown | None = None
-    for _ in range(ATTEMPTS_TO_LEARN):
+    """Commit; what the backend's error means decides what comes next, until the commit's fate is known."""
+    guarded, unknown, until = _is_guarded(writes), False, time.monotonic() + LEARN_SECONDS
+    for attempt in itertools.count():
         try:
             return backend.commit(writes)
-        except OutcomeUnknown as error:
-            unknown = error
-        except Conflict:
-            # Its own guards can fail it: then the first sending happened, and left its record.
-            if unknown is None:
-                raise
-            record = next((write for write in writes if is_reserved(write.namespace)), None)
-            if record is None:  # history is switched off: nothing in the store can tell
-                raise OutcomeUnknown(_UNKNOWN) from unknown
-            found = backend.read(record.namespace, [record.name])
-            if record.name not in found:
-                raise
-            return found[record.name].revision
         except ConfoError as error:
-            if unknown is None:
+            after = after_error(error, guarded=guarded, sent_before=unknown)
+            if after is After.RAISE:
                 raise
-            raise OutcomeUnknown(_UNKNOWN) from error
-    raise OutcomeUnknown(_UNKNOWN) from unknown
+            if after is After.LOOK_UP:
+                return _revision_of_first(backend, writes, error)
+            if after is After.REPORT_UNKNOWN or time.monotonic() > until:
+                raise OutcomeUnknown(_UNKNOWN) from error
+            unknown = True
+        _PAUSE.wait(pause(attempt, random.random()))  # noqa: S311 - spreading, not hiding
+    raise AssertionError("unreachable")
+
+
+def _is_guarded(writes: Sequence[Write]) -> bool:
+    """Tell whether sending these again can do no harm: every document's write has a guard that the first breaks."""
+    return all(write.expected is not ANY for write in writes if not is_reserved(write.namespace))
+
+
+def _revision_of_first(backend: Backend, writes: Sequence[Write], lost: ConfoError) -> int:
+    """Return the revision of the sending that left this commit's record; raise ``lost`` again if none did."""
+    record = next((write for write in writes if is_reserved(write.namespace)), None)
+    try:
+        found = backend.read(record.namespace, [record.name]) if record else {}
+    except ConfoError as error:
+        raise OutcomeUnknown(_UNKNOWN) from error
+    if record is None:  # history is switched off: nothing in the store can tell
+        raise OutcomeUnknown(_UNKNOWN) from lost
+    if record.name not in found:
+        raise lost
+    return found[record.name].revision
 
 
 _UNKNOWN = (
