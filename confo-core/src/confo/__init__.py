@@ -14,7 +14,7 @@ TYPE_CHECKING = False  # known to type checkers under this name; importing typin
 
 if TYPE_CHECKING:
     from confo import Backends, Exceptions, plugins
-    from confo.backend import ANY, Backend, Batch, Capabilities, Watch, Write
+    from confo.backend import ANY, HEARTBEAT_SECONDS, Backend, Batch, Capabilities, Watch, Write
     from confo.codec import FrozenDict, FrozenList
     from confo.Confo import Confo, open
     from confo.errors import (
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANY",
+    "HEARTBEAT_SECONDS",
     "MISSING",
     "AuthenticationFailed",
     "Backend",
@@ -113,7 +114,9 @@ __all__ = [
 
 _MODULES = ("Backends", "Exceptions", "plugins")
 _HOME = {  # where a name lives that is not an error
-    **dict.fromkeys(("ANY", "Backend", "Batch", "Capabilities", "Watch", "Write"), "confo.backend"),
+    **dict.fromkeys(
+        ("ANY", "HEARTBEAT_SECONDS", "Backend", "Batch", "Capabilities", "Watch", "Write"), "confo.backend"
+    ),
     **dict.fromkeys(("FrozenDict", "FrozenList"), "confo.codec"),
     **dict.fromkeys(
         ("MISSING", "Change", "ChangeSet", "Collision", "Commit", "Entry", "Snapshot", "State", "Status"), "confo.model"

@@ -50,7 +50,8 @@ class Write(NamedTuple):
 class Batch(NamedTuple):
     """Whole commits as a watch tells them: the state of these names at this revision (None: deleted).
 
-    An empty batch is a bookmark: nothing of this namespace changed up to this revision.
+    An empty batch is a bookmark: nothing of this namespace changed up to this revision. One of the revision before
+    is a sign of life.
     """
 
     revision: int
@@ -75,6 +76,10 @@ class Capabilities:
     """Each ``Batch`` is exactly one commit; else it may be several whole ones."""
     shared: bool
     """Other processes see the same store."""
+
+
+HEARTBEAT_SECONDS: Final = 10.0
+"""A watch that hears its store gives a batch at least this often, an empty one if there is nothing to tell."""
 
 
 class Watch(ABC):
@@ -161,7 +166,10 @@ class Backend(ABC):
 
     @abstractmethod
     def watch(self, namespace: str, after: int) -> Watch:
-        """Tell what is committed to the namespace after this revision."""
+        """Tell what is committed to the namespace after this revision.
+
+        ResyncNeeded, here or from the stream, when the store forgot what came after it, or was never there.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -112,6 +112,10 @@ class Namespace(Mapping[str, FrozenDict]):
         hub.add(changes)
         return changes
 
+    def wait_for(self, revision: int, timeout: float = 5.0) -> bool:
+        """Wait until the local copy has reached this revision; False after ``timeout`` seconds."""
+        return self._replica.wait_for(revision, timeout)
+
     def status(self) -> Status:
         """Return how fresh the local copy is."""
         return self._replica.status()

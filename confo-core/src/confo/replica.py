@@ -65,7 +65,7 @@ def pause(failures: int, jitter: float, longest: float = LONGEST_PAUSE) -> float
 def after_failure(error: BaseException, failures: int, jitter: float) -> Failure:
     """Decide what to do after the n-th failure in a row (0 the first); ``jitter`` is a random number of 0 to 1."""
     if isinstance(error, ResyncNeeded):
-        return Failure(resync=True, pause=0.0 if failures == 0 else pause(failures, jitter), state=State.STALE)
+        return Failure(resync=True, pause=0.0 if failures == 0 else pause(failures, jitter), state=State.READY)
     refused = isinstance(error, (PermissionDenied, AuthenticationFailed))
     longest = LONGEST_REFUSED_PAUSE if refused else LONGEST_PAUSE
     lost = refused or isinstance(error, (NamespaceNotFound, NotSupported)) or not isinstance(error, ConfoError)
@@ -143,6 +143,8 @@ class Replica:
     def stop(self) -> None:
         """Begin to stop following and to end every subscription; idempotent, at once, from any thread."""
         self._closing.set()
+        with self._progress:
+            self._progress.notify_all()
         watch = self._watch
         if watch is not None:
             watch.close()
@@ -202,7 +204,10 @@ class Replica:
                 plan = after_failure(error, failures, random.random())  # noqa: S311 - spreading, not hiding
                 failures += 1
                 resync = resync or plan.resync
-                self._lost(plan.state, error)
+                if plan.resync:
+                    log.info("loading %s anew: %s", self.namespace, error)
+                else:
+                    self._lost(plan.state, error)
                 self._closing.wait(plan.pause)
 
     def _read(self) -> None:
@@ -261,6 +266,12 @@ class Replica:
             if was is State.READY:
                 log.warning("lost %s: %s; serving revision %d", self.namespace, self._error, self.view.revision)
                 self._publish("stale")
+
+    def wait_for(self, revision: int, seconds: float) -> bool:
+        """Wait until the copy has reached this revision; False after so many seconds, or when closed."""
+        with self._progress:
+            self._progress.wait_for(lambda: self.view.revision >= revision or self._closing.is_set(), seconds)
+            return self.view.revision >= revision
 
     def _wait_for(self, revision: int) -> None:
         """Wait until the watch has brought this revision, if it can."""

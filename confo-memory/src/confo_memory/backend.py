@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Self
 
 from confo import (
+    HEARTBEAT_SECONDS,
     Backend,
     Batch,
     Capabilities,
@@ -148,7 +149,8 @@ class MemoryWatch(Watch):
                     self._after = self._store.revision
                 if self._ready:
                     return self._ready.popleft()
-                self._store.changed.wait()
+                if not self._store.changed.wait(HEARTBEAT_SECONDS):
+                    return Batch(self._after, {})
         raise StopIteration
 
     def close(self) -> None:

@@ -6,7 +6,9 @@ every watch. A store outlives the backends that opened it, as a server outlives 
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterable, Sequence
 
@@ -80,6 +82,12 @@ class Store:
 
     def after(self, namespace: str, revision: int) -> Iterable[Batch]:
         """Return the namespace's commits after this revision, oldest first (hold ``changed``)."""
+        if revision > self.revision:
+            raise ResyncNeeded(
+                f"the store is at revision {self.revision}, not yet at {revision}: load {namespace!r} anew",
+                namespace=namespace,
+                revision=self.revision,
+            )
         if revision < self._compacted:
             raise ResyncNeeded(
                 f"the store remembers its commits after revision {self._compacted} only: load {namespace!r} anew",
@@ -120,12 +128,35 @@ def _apply(entries: dict[str, Entry], changes: dict[str, Entry | None]) -> None:
 
 
 _shared: dict[str, Store] = {}
-_shared_lock = threading.Lock()
+_shared_lock = threading.RLock()
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
 
 
 def open_store(name: str | None, history: int) -> Store:
     """Return this process's store of that name, made when first asked for; without a name, a private one."""
-    if name is None:
-        return Store(history)
     with _shared_lock:
-        return _shared.setdefault(name, Store(history))
+        store = Store(history) if name is None else _shared.setdefault(name, Store(history))
+        _stores.add(store)
+        return store
+
+
+# A forked child has a copy of every store, and one thread. Were another thread in the middle of a commit at that
+# moment, the child's copy would be half of it, behind a lock that nobody there can release.
+_forking: list[Store] = []
+
+
+def _before_fork() -> None:
+    _shared_lock.acquire()
+    _forking.extend(_stores)
+    for store in _forking:
+        store.changed.acquire()
+
+
+def _after_fork() -> None:
+    while _forking:
+        _forking.pop().changed.release()
+    _shared_lock.release()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -1,0 +1,42 @@
+"""What a follower does after a failure, as a pure function; and how a stream's faults are survived."""
+
+from __future__ import annotations
+
+import pytest
+
+from confo import (
+    AuthenticationFailed,
+    BackendUnavailable,
+    NamespaceNotFound,
+    PermissionDenied,
+    ResyncNeeded,
+    State,
+)
+from confo.replica import after_failure, pause
+
+
+def test_back_off_doubles_to_five_seconds_with_full_jitter():
+    """The bound of a pause doubles from 0.1 s to 5 s and stays; the pause is anywhere between 0 and the bound."""
+    assert [pause(n, 1.0) for n in range(8)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    assert pause(10_000, 1.0) == 5.0
+    assert pause(5, 0.0) == 0.0
+    assert pause(5, 0.25) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("error", "failures", "resync", "longest", "state"),
+    [
+        (BackendUnavailable("x"), 0, False, 0.1, State.STALE),
+        (BackendUnavailable("x"), 9, False, 5.0, State.STALE),
+        (ResyncNeeded("x"), 0, True, 0.0, State.READY),
+        (ResyncNeeded("x"), 9, True, 5.0, State.READY),
+        (PermissionDenied("x"), 9, False, 30.0, State.ERROR),
+        (AuthenticationFailed("x"), 20, False, 30.0, State.ERROR),
+        (NamespaceNotFound("x"), 9, False, 5.0, State.ERROR),
+        (ZeroDivisionError(), 2, False, 0.4, State.ERROR),
+    ],
+)
+def test_after_a_failure(error, failures, resync, longest, state):
+    """A lost stream is resumed, a gap loaded anew, a refusal asked about less often, and a plugin's defect survived."""
+    plan = after_failure(error, failures, 1.0)
+    assert (plan.resync, plan.pause, plan.state) == (resync, pytest.approx(longest), state)
