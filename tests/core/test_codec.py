@@ -136,9 +136,15 @@ class Colour(enum.StrEnum):
     RED = "red"
 
 
+class Number(enum.IntEnum):
+    """A number with a name."""
+
+    ONE = 1
+
+
 def test_values_become_plain_json():
     """Tuples become lists and subclasses the type they extend, so that what is read is what was set."""
-    frozen = freeze({"colour": Colour.RED, "ports": (1, 2), Colour.RED: enum.IntEnum("N", "ONE").ONE}, **PLACE)
+    frozen = freeze({"colour": Colour.RED, "ports": (1, 2), Colour.RED: Number.ONE}, **PLACE)
     assert frozen == {"colour": "red", "ports": [1, 2], "red": 1}
     assert {type(key) for key in frozen} == {str}
     assert [type(value) for value in frozen.values()][0::2] == [str, int]

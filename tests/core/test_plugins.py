@@ -74,7 +74,7 @@ def test_third_parties_are_equals(install):
     """A kind that somebody else published has its constant, class and module too, dashes and all."""
     install("acme-confo-store", "third-party", GOOD)
     assert BE.THIRD_PARTY_BACKEND == "third-party"
-    from confo.Backends.ThirdPartyBackend import ThirdPartyBackend
+    from confo.Backends.ThirdPartyBackend import ThirdPartyBackend  # type: ignore[import-not-found] # made at run time
 
     assert ThirdPartyBackend.__name__ == "ThirdBackend"
     assert BE.ThirdPartyBackend is ThirdPartyBackend

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 from confo import NamesakePackage, plugins
 from confo.errors import BackendNotInstalled, UnknownConstant
@@ -22,8 +23,8 @@ _CLASS = "Backend"
 __path__ = []  # its modules are computed, none is a file: this also keeps the usual finders away
 
 
-def __getattr__(name: str) -> object:
-    """Return the kind for a constant, or the class for a class name."""
+def __getattr__(name: str) -> Any:
+    """Return the kind (a str) for a constant, or the class for a class name."""
     kind = _kind_of(name)
     if kind is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
