@@ -79,7 +79,7 @@ class Capabilities:
 
 
 HEARTBEAT_SECONDS: Final = 10.0
-"""A watch that hears its store gives a batch at least this often, an empty one if there is nothing to tell."""
+"""A watch that hears its store gives a batch at once, and at least this often: an empty one if there is nothing."""
 
 
 class Watch(ABC):

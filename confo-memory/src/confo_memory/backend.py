@@ -137,6 +137,7 @@ class MemoryWatch(Watch):
         self._backend, self._store = backend, backend.store
         self._namespace, self._after = namespace, after
         self._ready: deque[Batch] = deque()
+        self._begun = False
         self._closed = False
 
     def __next__(self) -> Batch:
@@ -149,7 +150,8 @@ class MemoryWatch(Watch):
                     self._after = self._store.revision
                 if self._ready:
                     return self._ready.popleft()
-                if not self._store.changed.wait(HEARTBEAT_SECONDS):
+                if not self._begun or not self._store.changed.wait(HEARTBEAT_SECONDS):
+                    self._begun = True
                     return Batch(self._after, {})
         raise StopIteration
 

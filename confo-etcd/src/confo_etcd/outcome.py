@@ -1,0 +1,125 @@
+"""What an error of gRPC or etcd means: one table from code and details to what may be done next.
+
+The question that decides is whether the request can have taken effect. Only etcd's or gRPC's own words
+tell that a request was never sent or was refused; whatever is not in the table is of unknown outcome.
+Sources: etcd's api/v3rpc/rpctypes/error.go for the wording, gRPC's status codes, and faults seen in tests.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Any, NamedTuple
+
+import grpc
+
+from confo import (
+    AuthenticationFailed,
+    BackendFailure,
+    BackendUnavailable,
+    ConfoError,
+    OutcomeUnknown,
+    PermissionDenied,
+    ResyncNeeded,
+    TooLarge,
+    UnsupportedServer,
+)
+
+
+class Outcome(Enum):
+    """What became of a request that ended in an error."""
+
+    NOT_DONE = "surely not done, and another endpoint may do it"
+    STRANGER = "refused as the token is not accepted: authenticate and repeat"
+    REFUSED = "refused for good"
+    UNKNOWN = "done or not, nobody here can tell"
+
+
+class Verdict(NamedTuple):
+    """An outcome, the error that the caller gets, and what to do about it."""
+
+    outcome: Outcome
+    error: type[ConfoError]
+    advice: str = ""
+
+
+class _Row(NamedTuple):
+    code: str  # a regular expression for the status code's name
+    details: str  # and one for its details, not minding case
+    verdict: Verdict
+
+
+def _refused(error: type[ConfoError], advice: str = "") -> Verdict:
+    return Verdict(Outcome.REFUSED, error, advice)
+
+
+_NOT_DONE = Verdict(Outcome.NOT_DONE, BackendUnavailable)
+_STRANGER = Verdict(Outcome.STRANGER, BackendUnavailable, "etcd does not accept the token it gave out just before")
+
+# The first row that fits counts.
+TABLE: tuple[_Row, ...] = (
+    # gRPC fails a call at once while it has no connection: such a request never left.
+    _Row("UNAVAILABLE", "failed to connect|connections to all backends failing", _NOT_DONE),
+    _Row("UNAVAILABLE", "(dns|name|address).*resol|connection refused|empty address list", _NOT_DONE),
+    # With metadata "hasleader" a member without a leader refuses before it looks at the request.
+    _Row("UNAVAILABLE", "etcdserver: no leader", _NOT_DONE),
+    _Row("RESOURCE_EXHAUSTED", "too many requests", _NOT_DONE),
+    _Row(".*", "invalid auth token|revision of auth store is old|user name is empty", _STRANGER),
+    _Row(
+        ".*",
+        "authentication failed|user name not found",
+        _refused(AuthenticationFailed, 'check the credentials "user" and "password"'),
+    ),
+    _Row("PERMISSION_DENIED", "", _refused(PermissionDenied, "grant the user a role that allows it")),
+    _Row(
+        "OUT_OF_RANGE",
+        "required revision (has been compacted|is a future revision)",
+        _refused(ResyncNeeded, "load the namespace anew"),
+    ),
+    _Row(".*", "request is too large|message larger than max", _refused(TooLarge)),
+    _Row(".*", "too many operations in txn", _refused(TooLarge)),
+    _Row(
+        "RESOURCE_EXHAUSTED",
+        "database space exceeded",
+        _refused(BackendFailure, "the store is full: compact and defragment it, then disarm its alarm"),
+    ),
+    _Row("UNIMPLEMENTED", "", _refused(UnsupportedServer, "is this an etcd server, 3.4 or later?")),
+    _Row("UNAUTHENTICATED", "", _refused(AuthenticationFailed)),
+    _Row("INVALID_ARGUMENT|FAILED_PRECONDITION|NOT_FOUND|OUT_OF_RANGE", "", _refused(BackendFailure)),
+)
+_UNKNOWN = Verdict(Outcome.UNKNOWN, OutcomeUnknown)
+
+
+def judge(code: str, details: str) -> Verdict:
+    """Return what an error with this status code (its name) and details means."""
+    for row in TABLE:
+        if re.fullmatch(row.code, code) and re.search(row.details, details, re.IGNORECASE):
+            return row.verdict
+    return _UNKNOWN
+
+
+def verdict_on(error: grpc.RpcError) -> Verdict:
+    """Return what this error of gRPC means."""
+    return judge(*_words(error))
+
+
+def translate(error: grpc.RpcError, asked: str, endpoint: str, *, write: bool = False) -> ConfoError:
+    """Return the error to raise ``from`` this one; ``asked`` goes after "cannot".
+
+    A read of unknown outcome is BackendUnavailable, as nothing can have happened; a write OutcomeUnknown.
+    """
+    code, details = _words(error)
+    verdict = judge(code, details)
+    kind = verdict.error
+    if verdict.outcome is Outcome.UNKNOWN and not write:
+        kind = BackendUnavailable
+    advice = f"; {verdict.advice}" if verdict.advice else ""
+    doubt = ": it may or may not have happened" if kind is OutcomeUnknown else ""
+    # Details are the server's or gRPC's words on the call; what was sent is not in them.
+    return kind(f"cannot {asked}{doubt} (etcd at {endpoint} says {code}: {details[:300]}){advice}")
+
+
+def _words(error: grpc.RpcError) -> tuple[str, str]:
+    # What a call raises is a grpc.Call as well, which has these; the class itself does not say so.
+    call: Any = error
+    return call.code().name, call.details() or ""
