@@ -17,6 +17,7 @@ from typing import Any, Self
 from confo import forks, plugins
 from confo.backend import Backend
 from confo.codec import FrozenDict
+from confo.commits import OnConflict
 from confo.errors import (
     BackendExists,
     BackendNotFound,
@@ -28,7 +29,6 @@ from confo.errors import (
 from confo.model import MISSING, Commit, State
 from confo.names import check_configuration, check_namespace
 from confo.namespace import RAISE, Namespace, commit_together
-from confo.commits import OnConflict
 from confo.replica import CLOSE_SECONDS
 from confo.url import parse
 

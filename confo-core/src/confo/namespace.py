@@ -12,12 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from confo.codec import FrozenDict, freeze
+from confo.commits import OnConflict, difference, persist, persist_split
 from confo.errors import FieldNotFound, InvalidDocument, InvalidName, NotSupported
 from confo.events import Changes, Event, Interest, Subscription
 from confo.history import Signature
 from confo.model import MISSING, ChangeSet, Commit, Snapshot, Status
 from confo.names import check_configuration
-from confo.commits import OnConflict, difference, persist, persist_split
 from confo.replica import Replica
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from confo import forks
@@ -117,10 +117,12 @@ class Replica:
             return
         before = {name: self.view.entries.get(name) for name in names}
         found = self.backend.read(self.namespace, names)
-        newest = max((entry.revision for entry in found.values()), default=0)
-        self._wait_for(newest)
+        if self.follows:
+            if not self._wait_until(lambda: all(self._is_past(name, before[name], found.get(name)) for name in names)):
+                self.reload()  # the watch does not bring it: take one state of one revision instead
+            return
         with self.view.lock:
-            self._publish("changed", self.view.refresh(before, found))
+            self._publish("changed", self.view.refresh(names, found))
 
     @contextlib.contextmanager
     def sending(self, sent: Mapping[str, Sent]) -> Iterator[None]:
@@ -133,12 +135,13 @@ class Replica:
 
     def take_own(self, revision: int, writes: Sequence[Write]) -> None:
         """Take over what this process committed at this revision: by the watch, or when it does not come, by hand."""
-        self._wait_for(revision)
+        self._wait_until(lambda: self.view.revision >= revision)
         entries = {w.name: None if w.data is None else Entry(w.data, revision) for w in writes}
         with self.view.lock:
-            self._publish("changed", self.view.apply(entries, revision), revision)
-            if not self.follows:
-                self.view.revision = max(self.view.revision, revision)
+            if revision > self.view.revision:
+                take = self.view.apply if self.follows else self.view.advance
+                self._publish("changed", take(entries, revision), revision)
+            self.view.settle_sent()
 
     def stop(self) -> None:
         """Begin to stop following and to end every subscription; idempotent, at once, from any thread."""
@@ -232,8 +235,7 @@ class Replica:
         with self.view.lock:
             self.view.since = time.monotonic()
             if batch.revision > self.view.revision:  # else it was told before: servers repeat themselves
-                applied = self.view.apply(batch.entries, batch.revision)
-                self.view.revision = batch.revision
+                applied = self.view.advance(batch.entries, batch.revision)
                 self._publish("changed", applied, batch.revision)
             self._progress.notify_all()
             self._found()
@@ -273,13 +275,21 @@ class Replica:
             self._progress.wait_for(lambda: self.view.revision >= revision or self._closing.is_set(), seconds)
             return self.view.revision >= revision
 
-    def _wait_for(self, revision: int) -> None:
-        """Wait until the watch has brought this revision, if it can."""
+    def _wait_until(self, brought: Callable[[], bool]) -> bool:
+        """Wait until the watch has brought something, if it can; tell whether it has."""
         with self._progress:
             self._progress.wait_for(
-                lambda: self.view.revision >= revision or self._state is not State.READY or self._closing.is_set(),
+                lambda: brought() or self._state is not State.READY or self._closing.is_set(),
                 OWN_COMMIT_SECONDS if self.follows else 0.0,
             )
+            return brought()
+
+    def _is_past(self, name: str, before: Entry | None, found: Entry | None) -> bool:
+        """Tell whether the view has what a read found, or something newer; ``before`` is what it had before that."""
+        entry = self.view.entries.get(name)
+        if entry is None or found is None:
+            return entry is found or entry is not before
+        return entry.revision >= found.revision
 
     def _publish(self, kind: Kind, applied: Sequence[Applied] = (), revision: int | None = None) -> None:
         """Tell the subscribers, under the view's lock, so that all hear it in one order."""

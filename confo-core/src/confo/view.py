@@ -53,6 +53,7 @@ class View:
         self.documents: dict[str, Mapping[str, Any]] = {}
         self.drafts: dict[str, Draft] = {}
         self.sent: dict[str, Sent] = {}
+        self._ahead: dict[str, int] = {}
         self.lock = threading.RLock()
         self.revision = snapshot.revision
         self.entries = dict(snapshot.entries)
@@ -121,11 +122,9 @@ class View:
     def stage(self, name: str, edit: Callable[[Mapping[str, Any] | None], Mapping[str, Any] | None]) -> None:
         """Replace the draft of one document by what ``edit`` makes of the document as it stands."""
         with self.lock:
-            draft = self.drafts.get(name)
-            if draft is None:
-                committed = self.committed(name)
-                draft = Draft(committed, committed)
-            self._lay({name: draft._replace(mine=edit(draft.mine))})
+            committed = self.committed(name)
+            draft = self.drafts.get(name, Draft(committed, committed))
+            self._lay({name: rebase(draft._replace(mine=edit(draft.mine)), committed)})
 
     def discard(self, names: Iterable[str]) -> None:
         """Drop the drafts of these documents."""
@@ -138,30 +137,42 @@ class View:
         with self.lock:
             self._lay(drafts)
 
-    def apply(self, entries: Mapping[str, Entry | None], revision: int) -> list[Applied]:
-        """Take over what the store committed at this revision; return what is new here.
+    def advance(self, entries: Mapping[str, Entry | None], revision: int) -> list[Applied]:
+        """Take over the next commit of the store, and stand at its revision; return what is new here.
 
-        An entry not newer than the one that is here is left out: a commit may reach the view by two ways. Drafts
-        are laid over the new state; what was staged while an own write was under way is an edit of that write.
+        Drafts are laid over the new state; what was staged while an own write was under way is an edit of that write.
         """
+        with self.lock:
+            applied = self._take([self._applied(n, e) for n, e in entries.items() if self._is_news(n, revision)])
+            self.revision = revision
+            if self._ahead:
+                self._ahead = {name: ahead for name, ahead in self._ahead.items() if ahead > revision}
+            return applied
+
+    def apply(self, entries: Mapping[str, Entry | None], revision: int) -> list[Applied]:
+        """Take over single names at a revision to which the view as a whole has not come; return what is new here.
+
+        The commits between are still to come, and will not take back what was taken over here.
+        """
+        with self.lock:
+            applied = self._take([self._applied(n, e) for n, e in entries.items() if self._is_news(n, revision)])
+            self._ahead.update(dict.fromkeys(entries, revision))
+            return applied
+
+    def settle_sent(self) -> None:
+        """Count what was sent as committed also where the copy never saw it, as it was written over at once."""
+        with self.lock:
+            names = list(self.sent)
+            for name in names:
+                self._settle_sent(name)
+            self._rebase([name for name in names if name in self.drafts])
+            self._show(names)
+
+    def refresh(self, names: Iterable[str], found: Mapping[str, Entry]) -> list[Applied]:
+        """Take over these names as a read found them; only for a view that follows nothing."""
         with self.lock:
             return self._take(
-                [
-                    self._applied(name, entry)
-                    for name, entry in entries.items()
-                    if _is_newer(self.entries.get(name), entry, revision)
-                ]
-            )
-
-    def refresh(self, before: Mapping[str, Entry | None], found: Mapping[str, Entry]) -> list[Applied]:
-        """Take over what a read found of these names; ``before`` is what was here when it was asked.
-
-        A read cannot tell when a missing name was deleted: it counts only if nothing newer came meanwhile.
-        """
-        with self.lock:
-            gone = [name for name, entry in before.items() if name not in found and self.entries.get(name) is entry]
-            return self.apply(found, 0) + self._take(
-                [self._applied(name, None) for name in gone if name in self.entries]
+                [self._applied(name, found.get(name)) for name in names if self.entries.get(name) != found.get(name)]
             )
 
     def replace(self, snapshot: Snapshot) -> list[Applied]:
@@ -176,6 +187,7 @@ class View:
                 ]
             )
             self.revision, self.since = snapshot.revision, time.monotonic()
+            self._ahead = {}
             return applied
 
     # --- forking ---------------------------------------------------------------------------------
@@ -210,11 +222,21 @@ class View:
                 self.entries.pop(name, None)
             else:
                 self.entries[name] = entry
-            if own and name in self.drafts:
-                self.drafts[name] = Draft(self.sent[name].draft.mine, self.drafts[name].mine)
+            if own:
+                self._settle_sent(name)
         self._rebase([one.name for one in applied if one.name in self.drafts])
         self._show([one.name for one in applied])
         return applied
+
+    def _settle_sent(self, name: str) -> None:
+        sent, draft = self.sent.pop(name), self.drafts.get(name)
+        if draft is not None:
+            self.drafts[name] = Draft(sent.draft.mine, draft.mine)
+
+    def _is_news(self, name: str, revision: int) -> bool:
+        """Tell whether something at this revision is newer than what is here; a commit may come by two ways."""
+        entry = self.entries.get(name)
+        return revision > (entry.revision if entry else 0) and revision > self._ahead.get(name, 0)
 
     def _shared(self) -> _Documents | None:
         """Return the decoded documents of the snapshots of this state, None if nobody holds one."""
@@ -266,9 +288,3 @@ class View:
             namespace=self.namespace,
             configuration=name,
         )
-
-
-def _is_newer(old: Entry | None, new: Entry | None, revision: int) -> bool:
-    if new is None:
-        return old is not None and old.revision < revision
-    return old is None or old.revision < new.revision
