@@ -124,8 +124,8 @@ class Backend(ABC):
             return {"endpoints": location.split(",")}
         host, colon, port = location.rpartition(":")
         if not colon or location.endswith("]"):  # an IPv6 address without a port ends in its bracket
-            return {"host": location} if location else {}
-        return {"host": host, "port": int(port) if port.isdecimal() else port}
+            return {"host": location.strip("[]")} if location else {}
+        return {"host": host.strip("[]"), "port": int(port) if port.isdecimal() else port}
 
     @abstractmethod
     def namespaces(self) -> list[str]:

@@ -54,13 +54,14 @@ def _refused(error: type[ConfoError], advice: str = "") -> Verdict:
 
 
 _NOT_DONE = Verdict(Outcome.NOT_DONE, BackendUnavailable)
+_NOBODY_THERE = Verdict(Outcome.NOT_DONE, BackendUnavailable, "is it running, and can this machine reach it?")
 _STRANGER = Verdict(Outcome.STRANGER, BackendUnavailable, "etcd does not accept the token it gave out just before")
 
 # The first row that fits counts.
 TABLE: tuple[_Row, ...] = (
     # gRPC fails a call at once while it has no connection: such a request never left.
-    _Row("UNAVAILABLE", "failed to connect|connections to all backends failing", _NOT_DONE),
-    _Row("UNAVAILABLE", "(dns|name|address).*resol|connection refused|empty address list", _NOT_DONE),
+    _Row("UNAVAILABLE", "failed to connect|connections to all backends failing", _NOBODY_THERE),
+    _Row("UNAVAILABLE", "(dns|name|address).*resol|connection refused|empty address list", _NOBODY_THERE),
     # With metadata "hasleader" a member without a leader refuses before it looks at the request.
     _Row("UNAVAILABLE", "etcdserver: no leader", _NOT_DONE),
     _Row("RESOURCE_EXHAUSTED", "too many requests", _NOT_DONE),
