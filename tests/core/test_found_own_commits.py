@@ -96,3 +96,12 @@ def test_deleting_what_is_gone_already_leaves_nothing_staged(faults, store, sale
     assert sales.staged == []
     assert sales.persist() is None
     assert sales["n"] == {"x": 1}
+
+
+def test_taking_an_edit_back_does_not_take_somebody_elses_field(faults, store, sales):
+    """Who deletes the field that he had set, and that somebody else set meanwhile, does not delete theirs unseen."""
+    sales.set("n", {"x": 1, "y": 1})
+    assert sales.wait_for(put(store, b'{"y": 2}'))
+    sales.delete("n", "y")
+    sales.persist()
+    assert store.load("sales")["n"] == {"x": 1, "y": 2}

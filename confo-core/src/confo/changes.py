@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from confo.model import MISSING, Collision, same
+from confo.model import MISSING, Change, Collision, same
 
 Document: TypeAlias = Mapping[str, Any]
 
@@ -25,6 +25,10 @@ class Draft(NamedTuple):
     def is_empty(self) -> bool:
         """Tell whether it changes nothing."""
         return unchanged(self.base, self.mine)
+
+    def __repr__(self) -> str:
+        """Show which fields are edited, never to what."""
+        return f"<Draft of {list(Change('', '', self.base, self.mine).fields)}>"
 
 
 def unchanged(old: Document | None, new: Document | None) -> bool:

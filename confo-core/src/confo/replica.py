@@ -234,7 +234,11 @@ class Replica:
     def _apply(self, batch: Batch) -> None:
         with self.view.lock:
             self.view.since = time.monotonic()
-            if batch.revision > self.view.revision:  # else it was told before: servers repeat themselves
+            if batch.revision <= self.view.revision:
+                # Servers repeat themselves. What came late instead is missing here.
+                if not self.view.knows(batch.entries, batch.revision):
+                    raise ResyncNeeded(f"the watch of {self.namespace} went back to revision {batch.revision}")
+            else:
                 applied = self.view.advance(batch.entries, batch.revision)
                 self._publish("changed", applied, batch.revision)
             self._progress.notify_all()

@@ -36,6 +36,10 @@ class Sent(NamedTuple):
     data: bytes | None
     draft: Draft
 
+    def __repr__(self) -> str:
+        """Show the draft, never the data."""
+        return f"<Sent {self.draft!r}>"
+
 
 class _Documents(dict[str, FrozenDict]):
     """Decoded documents that the snapshots of one revision share; it lives as long as one of them does."""
@@ -148,6 +152,14 @@ class View:
             if self._ahead:
                 self._ahead = {name: ahead for name, ahead in self._ahead.items() if ahead > revision}
             return applied
+
+    def knows(self, entries: Mapping[str, Entry | None], revision: int) -> bool:
+        """Tell whether all of a commit of the past is surely in what is here."""
+        mine = ((self.entries.get(name), entry) for name, entry in entries.items())
+        return all(
+            (old is None or old.revision > revision) if new is None else (old is not None and old.revision >= revision)
+            for old, new in mine
+        )
 
     def apply(self, entries: Mapping[str, Entry | None], revision: int) -> list[Applied]:
         """Take over single names at a revision to which the view as a whole has not come; return what is new here.
