@@ -279,6 +279,13 @@ def test_bad_loads(config, arguments, error, message):
     assert config.get_backends() == {"all_backends": ["store"], "active_backend": "store"}
 
 
+def test_a_class_in_place_of_a_kind(credentials):
+    """load_backend takes a backend's class as well as its kind."""
+    with Confo("by class") as config:
+        config.load_backend(credentials, "m", BE.MemoryBackend)
+        assert config.health()["backends"]["m"]["kind"] == "MemoryBackend"
+
+
 def test_each_backend_remembers_its_namespace(config):
     """Activating another backend and coming back finds the namespace that was in use."""
     config.load_backend({}, "second", BE.MEMORY_BACKEND)

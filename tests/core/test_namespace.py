@@ -11,6 +11,7 @@ import pytest
 from confo import (
     ANY,
     MISSING,
+    BackendUnavailable,
     ConfigurationNotFound,
     ConflictError,
     Confo,
@@ -203,6 +204,34 @@ def test_on_conflict_decides_for_a_side(sales, theirs, keep, host):
     sales.persist(on_conflict=keep)
     assert sales["database"] == {"host": host, "port": 2, "user": "u"}
     assert sales.staged == []
+
+
+def test_a_decision_counts_when_it_is_committed(config, sales, theirs, store, monkeypatch):
+    """When a commit with on_conflict fails, the draft is as it was before: nobody decided anything yet."""
+    sales.set("database", {"host": "a", "port": 1})
+    sales.persist()
+    theirs.reload()
+    sales.set("database", "host", "mine")
+    theirs.set("database", "host", "theirs")
+    theirs.persist()
+    sales.reload()
+    for keep in ("theirs", "mine"):
+        with monkeypatch.context() as patch:
+            patch.setattr(config._loaded["store"].backend, "commit", unavailable)
+            sales.set("other", "x", keep)
+            with pytest.raises(BackendUnavailable):
+                sales.persist(on_conflict=keep)
+        with pytest.raises(ConflictError):
+            sales.persist()
+        assert sales["database"]["host"] == "mine"
+    sales.persist(on_conflict="theirs")
+    assert store.load("sales")["database"] == {"host": "theirs", "port": 1}
+    assert sales.staged == []
+
+
+def unavailable(writes):
+    """Fail as a store that cannot be reached."""
+    raise BackendUnavailable("down")
 
 
 def test_on_conflict_takes_three_words(sales):

@@ -8,7 +8,7 @@ import pytest
 
 from confo import Backend
 from confo_etcd import EtcdBackend
-from tests.contract.backend_contract import BackendContract
+from confo_testkit.contract import BackendContract
 from tests.servers import EtcdServer
 
 

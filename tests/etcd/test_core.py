@@ -18,6 +18,7 @@ ELSEWHERE = {
     "test_without_an_active_backend",
     "test_without_a_namespace",
     "test_without_history",
+    "test_a_class_in_place_of_a_kind",
     "test_closing",
     "test_a_slow_callback_gets_fewer_events_that_say_so",
     "test_close_from_a_callback",

@@ -9,7 +9,7 @@ import pytest
 
 from confo import Backend
 from confo_memory import MemoryBackend
-from tests.contract.backend_contract import BackendContract
+from confo_testkit.contract import BackendContract
 
 
 class TestMemoryContract(BackendContract):

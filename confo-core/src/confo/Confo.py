@@ -77,15 +77,15 @@ class Confo:
         self,
         credentials: Mapping[str, object],
         name: str,
-        backend_type: str,
+        backend_type: str | type[Backend],
         *,
         history: bool = True,
         follow: bool = True,
     ) -> None:
         """Open a store and keep it under a name of your choice.
 
-        ``backend_type`` is a constant of ``confo.Backends``. With ``history`` every commit leaves a record beside the
-        documents. With ``follow`` a namespace is kept up to date from its first use on; without, it is read once, and
+        ``backend_type`` is a constant of ``confo.Backends``, or a backend's class. With ``history`` every commit
+        leaves a record beside the documents. With ``follow`` a namespace is kept up to date from its first use on; without, it is read once, and
         again by ``reload()``.
 
         Raises BackendNotInstalled, CredentialsError, BackendUnavailable, PermissionDenied or BackendExists.
@@ -98,17 +98,17 @@ class Confo:
             )
         with self._lock:
             self._refuse_twice(name)
-        backend = plugins.load(_kind(backend_type)).open(dict(credentials))
+        backend = _class(backend_type).open(dict(credentials))
         with self._lock:
             try:
                 self._refuse_twice(name)
             except BackendExists:
                 backend.close()
                 raise
-            self._loaded[name] = _Loaded(name, _kind(backend_type), backend, history=history, follow=follow)
+            self._loaded[name] = _Loaded(name, backend_type, backend, history=history, follow=follow)
 
     async def aload_backend(
-        self, credentials: Mapping[str, object], name: str, backend_type: str, **options: Any
+        self, credentials: Mapping[str, object], name: str, backend_type: str | type[Backend], **options: Any
     ) -> None:
         """Do what ``load_backend`` does, without blocking the event loop."""
         await asyncio.to_thread(self.load_backend, credentials, name, backend_type, **options)
@@ -328,8 +328,9 @@ class Confo:
 class _Loaded:
     """A backend under its name, with the handles that were asked for."""
 
-    def __init__(self, name: str, kind: str, backend: Backend, *, history: bool, follow: bool) -> None:
-        self.name, self.kind, self.backend = name, kind, backend
+    def __init__(self, name: str, kind: str | type[Backend], backend: Backend, *, history: bool, follow: bool) -> None:
+        self.name, self.backend = name, backend
+        self.kind = kind if isinstance(kind, str) else kind.__name__
         self._history, self._follow = history, follow
         self.current: Namespace | None = None
         self._namespaces: dict[str, Namespace] = {}
@@ -414,9 +415,12 @@ def _close_all() -> None:
         config.close()
 
 
-def _kind(backend_type: object) -> str:
-    if not isinstance(backend_type, str):
-        raise CredentialsError(
-            f"backend_type is a kind, such as confo.Backends.MEMORY_BACKEND, not {type(backend_type).__name__}"
-        )
-    return backend_type
+def _class(backend_type: object) -> type[Backend]:
+    if isinstance(backend_type, type) and issubclass(backend_type, Backend):
+        return backend_type
+    if isinstance(backend_type, str):
+        return plugins.load(backend_type)
+    raise CredentialsError(
+        "backend_type is a kind, such as confo.Backends.MEMORY_BACKEND, or a backend's class, "
+        f"not {type(backend_type).__name__}"
+    )

@@ -38,6 +38,8 @@ class Pending(NamedTuple):
 
     replica: Replica
     drafts: Mapping[str, Draft]
+    undecided: Mapping[str, Draft]
+    """Those whose collisions were decided for this commit, as they were before."""
 
 
 class Plan(NamedTuple):
@@ -63,17 +65,23 @@ def persist(
     with contextlib.ExitStack() as locks:
         for replica in sorted(replicas, key=lambda one: one.namespace):  # in one order: no two wait for each other
             locks.enter_context(replica.persisting)
+        undecided: dict[str, dict[str, Draft]] = {replica.namespace: {} for replica in replicas}
         while True:
-            pending = [_take(replica, names, on_conflict) for replica, names in replicas.items()]
+            pending = [
+                _take(replica, names, on_conflict, undecided[replica.namespace]) for replica, names in replicas.items()
+            ]
             plan = _plan(pending, signature, history=history)
             if not plan.changes:
                 return None
-            _check_size(backend, plan.writes)
             try:
+                _check_size(backend, plan.writes)
                 revision = _send(backend, pending, plan.writes)
             except Conflict as lost:
                 _reread(pending, lost.keys)
                 continue
+            except ConfoError:
+                _take_back_decisions(pending)
+                raise
             op_id, author, message, seconds = signature
             return Commit(revision, op_id, author, message, seconds, plan.changes)
 
@@ -107,11 +115,11 @@ def difference(replicas: Mapping[Replica, Sequence[str]]) -> ChangeSet:
     return ChangeSet(
         change
         for replica, names in replicas.items()
-        for change in _changes(Pending(replica, _drafts(replica.view, names)))
+        for change in _changes(Pending(replica, _drafts(replica.view, names), {}))
     )
 
 
-def _take(replica: Replica, names: Sequence[str], on_conflict: OnConflict) -> Pending:
+def _take(replica: Replica, names: Sequence[str], on_conflict: OnConflict, undecided: dict[str, Draft]) -> Pending:
     view = replica.view
     with view.lock:
         drafts = _drafts(view, names)
@@ -120,12 +128,21 @@ def _take(replica: Replica, names: Sequence[str], on_conflict: OnConflict) -> Pe
             theirs = view.committed(name)
             found = collisions(view.namespace, name, draft, theirs)
             if found and on_conflict != "raise":
+                undecided.setdefault(name, draft)
                 view.settle({name: settle(draft, theirs, keep=on_conflict)})
                 found = []
             lost += found
         if lost:
             raise _conflict(lost)
-        return Pending(replica, _drafts(view, names))
+        return Pending(replica, _drafts(view, names), undecided)
+
+
+def _take_back_decisions(pending: Sequence[Pending]) -> None:
+    """Lay the drafts as they were, where nothing was staged meanwhile: a decision counts when it is committed."""
+    for replica, drafts, undecided in pending:
+        with replica.view.lock:
+            now = replica.view.drafts
+            replica.view.settle({name: draft for name, draft in undecided.items() if now.get(name) is drafts.get(name)})
 
 
 def _drafts(view: View, names: Sequence[str]) -> dict[str, Draft]:
@@ -183,7 +200,7 @@ def _send(backend: Backend, pending: Sequence[Pending], writes: Sequence[Write])
     """Commit, and see that each namespace's copy has it."""
     with contextlib.ExitStack() as sending:
         mine = []
-        for replica, drafts in pending:
+        for replica, drafts, _ in pending:
             own = [write for write in writes if write.namespace == replica.namespace]
             sent = {write.name: Sent(write.data, drafts[write.name]) for write in own}
             sending.enter_context(replica.sending(sent))
@@ -240,7 +257,7 @@ _UNKNOWN = (
 
 def _reread(pending: Sequence[Pending], keys: Sequence[tuple[str, str]]) -> None:
     """Take over what the store has for the names that moved; the drafts are laid over it."""
-    for replica, _ in pending:
+    for replica, _, _ in pending:
         names = [name for namespace, name in keys if namespace == replica.namespace]
         replica.refresh(names)
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 import threading
+import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,6 +25,7 @@ from confo import (
     InvalidCommit,
     NamespaceExists,
     NamespaceNotFound,
+    ResyncNeeded,
     TooLarge,
     Watch,
     Write,
@@ -35,6 +41,7 @@ class Reader:
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
         self.batches: list[Batch] = []
+        self.revisions: list[int] = []
         self.error: BaseException | None = None
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._read, name="contract-reader")
@@ -44,6 +51,7 @@ class Reader:
         try:
             for batch in self.watch:
                 with self._news:
+                    self.revisions.append(batch.revision)
                     if batch.entries:  # bookmarks are allowed anywhere
                         self.batches.append(batch)
                     self._news.notify_all()
@@ -159,7 +167,7 @@ class BackendContract:
 
     def test_unknown_namespace(self, backend: Backend) -> None:
         """Loading what is not there names it and lists what is."""
-        with pytest.raises(NamespaceNotFound, match="nowhere.*sales"):
+        with pytest.raises(NamespaceNotFound, match=r"nowhere.*sales"):
             backend.load("nowhere")
 
     def test_core_namespaces_need_no_creation(self, backend: Backend) -> None:
@@ -390,6 +398,62 @@ class BackendContract:
             state.update({name: entry for name, entry in batch.entries.items() if entry})
         assert state == backend.load("sales").entries
 
+    def test_revisions_of_a_watch_never_go_back(
+        self, opened: Callable[[], Backend], backend: Backend, follow: Callable[..., Reader]
+    ) -> None:
+        """With several writers at work here and elsewhere, revisions in a watch grow, and no bookmark goes back."""
+        backend.create_namespace("analytics")
+        reader = follow(opened(), "sales", backend.load("sales").revision)
+
+        def write(number: int) -> None:
+            mine = opened()
+            for n in range(20):
+                namespace = "analytics" if n % 3 == 2 else "sales"
+                mine.commit([Write(namespace, f"n{number}-{n}", b"{}", 0)])
+
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(write, range(3)))
+        told = [batch.revision for batch in reader.wait_for(3 * 14)]
+        assert told == sorted(set(told))
+        assert reader.revisions == sorted(reader.revisions)
+
+    def test_watch_from_the_future(self, backend: Backend, follow: Callable[..., Reader]) -> None:
+        """A revision that the store has not reached means a store that was set back: the watch says load anew."""
+        beyond = backend.load("sales").revision + 1000
+
+        def iterate() -> None:
+            error = follow(backend, "sales", beyond).join()
+            if error is not None:
+                raise error
+
+        with pytest.raises(ResyncNeeded):
+            iterate()
+
+    # --- forking ---------------------------------------------------------------------------------
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+    def test_a_forked_child_works(self, backend: Backend, follow: Callable[..., Reader]) -> None:
+        """A forked child reads, commits and watches by the handle that it inherited; the parent's watch goes on.
+
+        The parent hears of the child's commit where the store is shared; else the child has a copy of its own.
+        """
+        start = backend.commit([Write("sales", "before", b"1", 0)])
+        reader = follow(backend, "sales", start)
+
+        def child() -> None:
+            assert set(backend.load("sales").entries) == {"before"}
+            revision = backend.commit([Write("sales", "child", b"2", 0)])
+            watch = backend.watch("sales", start)
+            batch = next(batch for batch in watch if batch.entries)
+            watch.close()
+            assert batch == Batch(revision, {"child": Entry(b"2", revision)})
+            backend.close()
+
+        _run_in_fork(child)
+        backend.commit([Write("sales", "parent", b"3", 0)])
+        expected = ["child", "parent"] if backend.capabilities.shared else ["parent"]
+        assert [name for batch in reader.wait_for(len(expected)) for name in batch.entries] == expected
+
     # --- closing ---------------------------------------------------------------------------------
 
     def test_close(self, opened: Callable[[], Backend], follow: Callable[..., Reader]) -> None:
@@ -408,3 +472,33 @@ class BackendContract:
         ):
             with pytest.raises(Closed):
                 call()
+
+
+def _run_in_fork(work: Callable[[], None]) -> None:
+    """Do this work in a forked child; AssertionError with the child's traceback if it fails there, or hangs."""
+    hear, tell = os.pipe()
+    with warnings.catch_warnings():
+        # Python warns of forking a process with threads: that is just what is tried.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        said = b"it ended early"
+        try:
+            work()
+            said = b""
+        except BaseException:
+            said = traceback.format_exc().encode()
+        finally:
+            os.write(tell, said[-4096:])
+            os._exit(0)  # nothing of pytest's may run twice
+    os.close(tell)
+    try:
+        ended = bool(select.select([hear], [], [], SECONDS)[0])
+        if not ended:
+            os.kill(pid, signal.SIGKILL)
+        told = b"".join(iter(lambda: os.read(hear, 4096), b"")).decode()
+    finally:
+        os.waitpid(pid, 0)
+        os.close(hear)
+    assert ended, f"the forked child did not end within {SECONDS} s"
+    assert not told, f"in the forked child: {told}"

@@ -1,0 +1,114 @@
+"""Controls of the state machine: a core that is broken on purpose does not pass it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from confo import ANY
+from confo.codec import decode
+from confo.commits import _write
+from confo.errors import UnreadableDocument
+from confo.events import Hub
+from confo.outcome import After, after_error
+from confo.replica import Replica
+from confo.view import View
+from confo_testkit.stateful import MARK
+from tests.testkit.test_stateful_memory import MemoryMachine
+
+BUDGET = settings(
+    max_examples=300,
+    stateful_step_count=30,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.generate],  # that it is found is enough
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture
+def find():
+    """Return a function that lets the machine look, and returns what it complained of."""
+
+    def look() -> str:
+        with pytest.raises(AssertionError) as caught:
+            run_state_machine_as_test(MemoryMachine, settings=BUDGET)
+        return str(caught.value)
+
+    return look
+
+
+def test_an_outcome_that_is_not_looked_up(find, monkeypatch):
+    """A core that takes its own first success for somebody else's commit misreports it."""
+
+    def never_look(error, **circumstances):
+        after = after_error(error, **circumstances)
+        return After.RAISE if after is After.LOOK_UP else after
+
+    monkeypatch.setattr("confo.commits.after_error", never_look)
+    assert "persist() said that it did nothing" in find()
+
+
+def test_a_commit_that_is_not_guarded(find, monkeypatch):
+    """A core that writes whatever is there writes over what somebody else wrote."""
+    monkeypatch.setattr("confo.commits._write", lambda view, change: _write(view, change)._replace(expected=ANY))
+    monkeypatch.setattr("confo.commits._is_guarded", lambda writes: True)
+    find()
+
+
+def test_a_draft_that_is_not_rebased(find, monkeypatch):
+    """A core that does not lay drafts over what is new takes other people's fields back, or conflicts for nothing."""
+    monkeypatch.setattr(View, "_rebase", lambda self, names: None)
+    find()
+
+
+def test_a_batch_that_is_dropped(find, monkeypatch):
+    """A core that drops one batch in five comes to another state than the store."""
+    apply = Replica._apply
+
+    def drop(self, batch):
+        lost = batch.revision % 5 == 0 and MARK not in batch.entries  # for which the machine would wait
+        entries = {} if lost else batch.entries
+        apply(self, batch._replace(entries=entries))
+
+    monkeypatch.setattr(Replica, "_apply", drop)
+    find()
+
+
+def test_an_event_that_is_told_twice(find, monkeypatch):
+    """A core that repeats its events is found by who applies them in order."""
+    publish = Hub.publish
+
+    def twice(self, notice):
+        publish(self, notice)
+        publish(self, notice)
+
+    monkeypatch.setattr(Hub, "publish", twice)
+    assert "it says that before there was" in find()
+
+
+def test_a_draft_that_is_dropped_with_its_stream(find, monkeypatch):
+    """A core that forgets what is staged when the store is lost is found."""
+    lost = Replica._lost
+
+    def forget(self, state, error):
+        lost(self, state, error)
+        self.view.discard(list(self.view.drafts))
+
+    monkeypatch.setattr(Replica, "_lost", forget)
+    find()
+
+
+def test_bytes_that_are_taken_for_an_empty_document(find, monkeypatch):
+    """A core that reads what is no document as an empty one writes over it."""
+
+    def read_anything(data, **place):
+        try:
+            return decode(data, **place)
+        except UnreadableDocument:
+            return {}
+
+    monkeypatch.setattr("confo.view.decode", read_anything)
+    find()
