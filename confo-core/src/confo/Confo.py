@@ -85,8 +85,8 @@ class Confo:
         """Open a store and keep it under a name of your choice.
 
         ``backend_type`` is a constant of ``confo.Backends``, or a backend's class. With ``history`` every commit
-        leaves a record beside the documents. With ``follow`` a namespace is kept up to date from its first use on; without, it is read once, and
-        again by ``reload()``.
+        leaves a record beside the documents. With ``follow`` a namespace is kept up to date from its first use on;
+        without, it is read once, and again by ``reload()``.
 
         Raises BackendNotInstalled, CredentialsError, BackendUnavailable, PermissionDenied or BackendExists.
         """

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from confo.backend import ANY, Backend, Write
 from confo.changes import Draft, collisions, settle, unchanged
 from confo.codec import encode
-from confo.errors import Conflict, ConflictError, ConfoError, OutcomeUnknown, TooLarge
+from confo.errors import BackendUnavailable, Conflict, ConflictError, ConfoError, OutcomeUnknown, TooLarge
 from confo.history import Signature, record_write
 from confo.model import Change, ChangeSet, Collision, Commit
 from confo.names import is_reserved
@@ -222,7 +222,8 @@ def _commit(backend: Backend, writes: Sequence[Write]) -> int:
             if after is After.RAISE:
                 raise
             if after is After.LOOK_UP:
-                return _revision_of_first(backend, writes, error)
+                with contextlib.suppress(BackendUnavailable):  # then send it once more: its fate is settled by now
+                    return _revision_of_first(backend, writes, error)
             if after is After.REPORT_UNKNOWN or time.monotonic() > until:
                 raise OutcomeUnknown(_UNKNOWN) from error
             unknown = True
@@ -238,12 +239,9 @@ def _is_guarded(writes: Sequence[Write]) -> bool:
 def _revision_of_first(backend: Backend, writes: Sequence[Write], lost: ConfoError) -> int:
     """Return the revision of the sending that left this commit's record; raise ``lost`` again if none did."""
     record = next((write for write in writes if is_reserved(write.namespace)), None)
-    try:
-        found = backend.read(record.namespace, [record.name]) if record else {}
-    except ConfoError as error:
-        raise OutcomeUnknown(_UNKNOWN) from error
     if record is None:  # history is switched off: nothing in the store can tell
         raise OutcomeUnknown(_UNKNOWN) from lost
+    found = backend.read(record.namespace, [record.name])
     if record.name not in found:
         raise lost
     return found[record.name].revision

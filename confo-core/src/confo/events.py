@@ -24,6 +24,7 @@ log = logging.getLogger("confo")
 
 Kind: TypeAlias = Literal["changed", "resync", "stale", "ready"]
 Origin: TypeAlias = Literal["own", "foreign"]
+Entries: TypeAlias = Mapping[str, tuple[Entry | None, Entry | None]]
 
 CAPACITY = 1000
 """Notices that wait in one mailbox; beyond, those of one configuration become one."""
@@ -37,7 +38,7 @@ class Notice(NamedTuple):
     kind: Kind
     namespace: str
     revision: int
-    entries: Mapping[str, tuple[Entry | None, Entry | None]] = {}
+    entries: Entries = {}  # noqa: RUF012 - a default of a named tuple, never written to
     origin: Origin | None = None
     commits: int = 1
 
@@ -159,21 +160,32 @@ def coalesce(notices: deque[Notice], capacity: int) -> list[Notice]:
     """Return these notices with those of one configuration folded into its last; one resync if that is not enough."""
     folded: dict[str, Notice] = {}
     for notice in notices:
-        if notice.kind != "changed":
-            folded.pop(f" {notice.kind}", None)  # no configuration's name begins with a blank
-            folded[f" {notice.kind}"] = notice
-            continue
-        for name, (old, new) in notice.entries.items():
-            before = folded.pop(name, None)  # popped, so that the order is that of the last change
-            first = before.entries[name][0] if before else old
-            count = notice.commits + (before.commits if before else 0)
-            origin = notice.origin if before is None or before.origin == notice.origin else "foreign"
-            folded[name] = notice._replace(entries={name: (first, new)}, commits=count, origin=origin)
+        whole = notice.kind != "changed"  # a blank begins no configuration's name
+        for key, entries in [(f" {notice.kind}", notice.entries)] if whole else _one_by_one(notice):
+            before = folded.pop(key, None)  # popped, so that the order is that of the last
+            folded[key] = notice._replace(entries=entries) if before is None else _fold(before, notice, entries)
     if len(folded) <= capacity:
         return list(folded.values())
-    entries = {name: notice.entries[name] for name, notice in folded.items() if notice.kind == "changed"}
-    count = sum(notice.commits for notice in notices)
-    return [notices[-1]._replace(kind="resync", entries=entries, origin=None, commits=count)]
+    entries = {}
+    for notice in notices:
+        entries = _joined(entries, notice.entries)
+    commits = sum(notice.commits for notice in notices)
+    return [notices[-1]._replace(kind="resync", entries=entries, origin=None, commits=commits)]
+
+
+def _one_by_one(notice: Notice) -> list[tuple[str, Entries]]:
+    return [(name, {name: change}) for name, change in notice.entries.items()]
+
+
+def _fold(before: Notice, after: Notice, entries: Entries) -> Notice:
+    origin = after.origin if before.origin == after.origin else "foreign"
+    commits = before.commits + after.commits
+    return after._replace(entries=_joined(before.entries, entries), origin=origin, commits=commits)
+
+
+def _joined(before: Entries, after: Entries) -> Entries:
+    """Return what differs over both: from the first old to the last new."""
+    return {**before, **{name: (before[name][0] if name in before else old, new) for name, (old, new) in after.items()}}
 
 
 class Subscription:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from confo.backend import ANY, Write
+from confo.backend import Write
 from confo.model import MISSING, Change
 from confo.names import history_of
 
@@ -37,7 +37,11 @@ def record_name(base_revision: int, op_id: str) -> str:
 
 
 def record_write(namespace: str, base_revision: int, signature: Signature, changes: Iterable[Change]) -> Write:
-    """Return the write of a commit's record in one namespace: unguarded, as nobody else has its name."""
+    """Return the write of a commit's record in one namespace.
+
+    Its guard, that there is no such record yet, makes the whole commit one that can happen once only: the guard of a
+    document alone (0: it must not exist) would hold again after somebody deleted what the first sending created.
+    """
     record = {
         "op": signature.op_id,
         "author": signature.author,
@@ -46,7 +50,7 @@ def record_write(namespace: str, base_revision: int, signature: Signature, chang
         "changes": {change.configuration: _fields(change) for change in changes},
     }
     data = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    return Write(history_of(namespace), record_name(base_revision, signature.op_id), data, ANY)
+    return Write(history_of(namespace), record_name(base_revision, signature.op_id), data, 0)
 
 
 def _fields(change: Change) -> dict[str, Any]:

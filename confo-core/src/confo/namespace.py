@@ -6,13 +6,15 @@ import asyncio
 import getpass
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
-from confo.codec import FrozenDict, freeze
+from confo.changes import rebase
+from confo.codec import FrozenDict
 from confo.commits import OnConflict, difference, persist, persist_split
+from confo.editor import Editor, with_document, with_field, without_document, without_field
 from confo.errors import FieldNotFound, InvalidDocument, InvalidName, NotSupported
 from confo.events import Changes, Event, Interest, Subscription
 from confo.history import Signature
@@ -127,26 +129,27 @@ class Namespace(Mapping[str, FrozenDict]):
 
         Raises InvalidName or InvalidDocument, and UnreadableDocument when what the store has there cannot be read.
         """
-        check_configuration(config)
-        place: Any = {"namespace": self.name, "configuration": config}
-        if not isinstance(field, str):
-            document = self._whole_document(field, value, place)
-            self._view.stage(config, lambda _: document)
-            return
-        if value is MISSING:
-            raise InvalidDocument(f"{self.name}/{config} field {field!r}: set() needs a value", **place, field=field)
-        frozen = freeze(value, **place, field=field)
-        self._view.stage(config, lambda document: {**(document or {}), field: frozen})
+        if isinstance(field, str):
+            if value is MISSING:
+                raise InvalidDocument(
+                    f"{self.name}/{config} field {field!r}: set() needs a value",
+                    namespace=self.name,
+                    configuration=config,
+                    field=field,
+                )
+            self._view.stage(config, with_field(self.name, config, field, value))
+        else:
+            self._view.stage(config, with_document(self.name, config, field, value))
 
     def delete(self, config: str, field: str | None = None) -> None:
         """Stage the deletion of a field, or of the whole configuration."""
         check_configuration(config)
         if field is None:
-            self._view.resolve(config)
-            self._view.stage(config, lambda _: None)
-            return
-        self.get(config, field)
-        self._view.stage(config, lambda document: {k: v for k, v in (document or {}).items() if k != field})
+            self._view.resolve(config)  # raises when there is nothing to delete
+            self._view.stage(config, without_document)
+        else:
+            self.get(config, field)
+            self._view.stage(config, without_field(field))
 
     def diff(self) -> ChangeSet:
         """Return what ``persist`` would change."""
@@ -214,16 +217,22 @@ class Namespace(Mapping[str, FrozenDict]):
     ) -> Iterator[Editor]:
         """Edit documents like dicts: ``with ns.edit() as draft: draft["db"]["host"] = "::1"``.
 
-        Commits on leaving; after an exception nothing of the block stays staged.
+        What the block reads stays as it is, and what it writes is based on that: a field that it wrote and somebody
+        else changed since is a conflict. On leaving, what it wrote is committed as one; after an exception, one of
+        the commit included, nothing of it is left.
         """
-        before = dict(self._view.drafts)
-        editor = Editor(self)
+        editor = Editor(self._view)
+        yield editor
+        written = editor.written()
+        with self._view.lock:
+            before = {name: self._view.drafts[name] for name in written if name in self._view.drafts}
+            self._view.settle({name: rebase(draft, self._view.committed(name)) for name, draft in written.items()})
         try:
-            yield editor
+            commit_together(self._backend, [(self, list(written))], message, author, on_conflict)
         except BaseException:
-            self._undo(editor.touched, before)
+            self._view.discard(written)
+            self._view.settle(before)
             raise
-        self.persist(message, author, on_conflict=on_conflict)
 
     def __repr__(self) -> str:
         """Show place, revision and counts, never a value."""
@@ -270,78 +279,6 @@ class Namespace(Mapping[str, FrozenDict]):
             configuration=name,
             field=field,
         )
-
-    def _whole_document(self, document: object, value: object, place: Any) -> FrozenDict:
-        where = "/".join(place.values())
-        if value is not None and value is not MISSING:
-            raise InvalidDocument(f"{where}: a field's name is a str, not {type(document).__name__}", **place)
-        if not isinstance(document, Mapping):
-            raise InvalidDocument(f"{where}: a document is a mapping of fields, not {type(document).__name__}", **place)
-        frozen: FrozenDict = freeze(document, **place)
-        return frozen
-
-    def _undo(self, names: Iterable[str], before: Mapping[str, Any]) -> None:
-        self._view.discard(names)
-        self._view.settle({name: before[name] for name in names if name in before})
-
-
-class Editor(MutableMapping[str, Any]):
-    """Documents as dicts to write to; every write is staged at once."""
-
-    def __init__(self, namespace: Namespace) -> None:
-        self._namespace = namespace
-        self.touched: set[str] = set()
-
-    def __getitem__(self, name: str) -> DocumentEditor:
-        """Return the document to write to; one that is not there begins empty with its first field."""
-        return DocumentEditor(self, self._namespace, check_configuration(name))
-
-    def __setitem__(self, name: str, document: Mapping[str, Any]) -> None:
-        """Stage a whole document."""
-        self.touched.add(name)
-        self._namespace.set(name, document, None)
-
-    def __delitem__(self, name: str) -> None:
-        """Stage the deletion of a configuration."""
-        self.touched.add(name)
-        self._namespace.delete(name)
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate the names."""
-        return iter(self._namespace)
-
-    def __len__(self) -> int:
-        """Count the configurations."""
-        return len(self._namespace)
-
-
-class DocumentEditor(MutableMapping[str, Any]):
-    """One document's fields to write to."""
-
-    def __init__(self, editor: Editor, namespace: Namespace, name: str) -> None:
-        self._editor, self._namespace, self._name = editor, namespace, name
-
-    def __getitem__(self, field: str) -> Any:
-        """Return a field; what is inside it is frozen."""
-        return self._namespace.get(self._name, field)
-
-    def __setitem__(self, field: str, value: Any) -> None:
-        """Stage a field."""
-        self._editor.touched.add(self._name)
-        self._namespace.set(self._name, field, value)
-
-    def __delitem__(self, field: str) -> None:
-        """Stage the deletion of a field."""
-        self._editor.touched.add(self._name)
-        self._namespace.delete(self._name, field)
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate the fields; none when the configuration is not there."""
-        return iter(self._namespace.get(self._name, default={}))
-
-    def __len__(self) -> int:
-        """Count the fields."""
-        return len(self._namespace.get(self._name, default={}))
 
 
 def commit_together(

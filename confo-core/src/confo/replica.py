@@ -104,12 +104,7 @@ class Replica:
 
     def reload(self) -> None:
         """Load the whole state anew; drafts stay, laid over it."""
-        before = self.view.revision
-        snapshot = self.backend.load(self.namespace)
-        with self.view.lock:
-            # The follower may have gone past the load while it was under way; a store set back has not moved at all.
-            if snapshot.revision >= self.view.revision or self.view.revision == before:
-                self._publish("changed", self.view.replace(snapshot))
+        self._load("changed")
 
     def refresh(self, names: Sequence[str]) -> None:
         """Take over these names as the store has them now."""
@@ -195,8 +190,9 @@ class Replica:
             began = time.monotonic()
             try:
                 if resync:
-                    self._resync()
+                    self._load("resync")  # whatever differs was missed
                     resync = False
+                    self._schedule_audit()
                 self._read()
                 resync = True  # the watch ended to let the audit compare, or the backend was closed
             except Closed:
@@ -244,16 +240,24 @@ class Replica:
             self._progress.notify_all()
             self._found()
 
-    def _resync(self) -> None:
-        """Load the whole state; whatever differs was missed, and is told as one resync."""
-        snapshot = self.backend.load(self.namespace)
-        with self.view.lock:
-            self._schedule_audit()
-            applied = self.view.replace(snapshot)
-            if applied:
-                self._publish("resync", applied)
-            self._progress.notify_all()
-            self._found()
+    def _load(self, kind: Kind) -> None:
+        """Load the whole state and take it over, unless something newer came while it was under way.
+
+        A state older than all that is here, though nothing came meanwhile, is a store that was set back.
+        """
+        while True:
+            before = self.view.newest()
+            snapshot = self.backend.load(self.namespace)
+            with self.view.lock:
+                newest = self.view.newest()
+                if snapshot.revision >= newest or newest == before:
+                    applied = self.view.replace(snapshot)
+                    if applied:
+                        self._publish(kind, applied)
+                    self._progress.notify_all()
+                    return
+                if self.view.revision > snapshot.revision:
+                    return  # another load or the watch was quicker
 
     def _found(self) -> None:
         if self._state is not State.READY:
@@ -291,9 +295,9 @@ class Replica:
     def _is_past(self, name: str, before: Entry | None, found: Entry | None) -> bool:
         """Tell whether the view has what a read found, or something newer; ``before`` is what it had before that."""
         entry = self.view.entries.get(name)
-        if entry is None or found is None:
-            return entry is found or entry is not before
-        return entry.revision >= found.revision
+        if entry == found or entry is not before:
+            return entry is None or found is None or entry.revision >= found.revision
+        return False
 
     def _publish(self, kind: Kind, applied: Sequence[Applied] = (), revision: int | None = None) -> None:
         """Tell the subscribers, under the view's lock, so that all hear it in one order."""

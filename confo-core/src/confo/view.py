@@ -153,6 +153,11 @@ class View:
                 self._ahead = {name: ahead for name, ahead in self._ahead.items() if ahead > revision}
             return applied
 
+    def newest(self) -> int:
+        """Return the newest revision that is here, be it of a single name only."""
+        with self.lock:
+            return max(self.revision, *self._ahead.values(), 0)
+
     def knows(self, entries: Mapping[str, Entry | None], revision: int) -> bool:
         """Tell whether all of a commit of the past is surely in what is here."""
         mine = ((self.entries.get(name), entry) for name, entry in entries.items())
