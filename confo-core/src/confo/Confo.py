@@ -5,7 +5,6 @@ The module has its users' spelling: ``from confo.Confo import Confo``.
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import threading
 import time
@@ -111,6 +110,8 @@ class Confo:
         self, credentials: Mapping[str, object], name: str, backend_type: str | type[Backend], **options: Any
     ) -> None:
         """Do what ``load_backend`` does, without blocking the event loop."""
+        import asyncio
+
         await asyncio.to_thread(self.load_backend, credentials, name, backend_type, **options)
 
     def get_backends(self) -> dict[str, Any]:
@@ -150,6 +151,8 @@ class Confo:
 
     async def aclose(self) -> None:
         """Do what ``close`` does, without blocking the event loop."""
+        import asyncio
+
         await asyncio.to_thread(self.close)
 
     def health(self) -> dict[str, Any]:
@@ -263,6 +266,8 @@ class Confo:
 
     async def apersist(self, namespace: str | None = None, config: str | None = None, **options: Any) -> Any:
         """Do what ``persist`` does, without blocking the event loop."""
+        import asyncio
+
         return await asyncio.to_thread(self.persist, namespace, config, **options)
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
+from confo import extensions
 from confo.backend import ANY, Backend, Write
 from confo.changes import Draft, collisions, settle, unchanged
 from confo.codec import encode
@@ -74,6 +75,7 @@ def persist(
             if not plan.changes:
                 return None
             try:
+                extensions.check(plan.changes)
                 _check_size(backend, plan.writes)
                 revision = _send(backend, pending, plan.writes)
             except Conflict as lost:
@@ -83,7 +85,9 @@ def persist(
                 _take_back_decisions(pending)
                 raise
             op_id, author, message, seconds = signature
-            return Commit(revision, op_id, author, message, seconds, plan.changes)
+            commit = Commit(revision, op_id, author, message, seconds, plan.changes)
+            extensions.committed(commit)
+            return commit
 
 
 def persist_split(

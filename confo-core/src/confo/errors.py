@@ -101,6 +101,10 @@ class InvalidCommit(ConfoError, ValueError):
 # --- the store said no, or nothing ---------------------------------------------------------------
 
 
+class CommitRefused(ConfoError, ValueError):
+    """A plugin's policy refused a commit; nothing was sent."""
+
+
 class BackendUnavailable(ConfoError, ConnectionError):
     """The store cannot be reached; what was asked did not happen."""
 

@@ -6,7 +6,6 @@ callback that blocks fills its own mailbox and delays nobody else.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
@@ -248,6 +247,8 @@ class Changes:
     """The events as an asynchronous iterator: ``async for event in ns.changes()``; no thread of its own."""
 
     def __init__(self, hub: Hub, interest: Interest) -> None:
+        import asyncio  # here, as few programs want it and importing it takes long
+
         self.interest = interest
         self._hub = hub
         self._loop = asyncio.get_running_loop()

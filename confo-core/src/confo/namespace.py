@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import os
 import socket
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
+from confo import extensions
 from confo.changes import rebase
 from confo.codec import FrozenDict
 from confo.commits import OnConflict, difference, persist, persist_split
@@ -44,6 +44,8 @@ class Namespace(Mapping[str, FrozenDict]):
         self._backend = backend
         self._replica = Replica(backend, namespace, follow=follow)
         self._view = self._replica.view
+        if self._replica.follows and extensions.hears_events():
+            self.on_change(extensions.event)
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -209,6 +211,8 @@ class Namespace(Mapping[str, FrozenDict]):
 
     async def apersist(self, message: str = "", author: str | None = None, **options: Any) -> Any:
         """Do what ``persist`` does, without blocking the event loop."""
+        import asyncio
+
         return await asyncio.to_thread(partial(self.persist, message, author, **options))
 
     @contextmanager

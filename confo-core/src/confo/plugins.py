@@ -1,14 +1,19 @@
 """Find the installed plugins, load one by name, and explain a failure.
 
 Only the plugin that is asked for is imported, so a broken one hurts nobody else. Each is registered with a pluggy
-manager of its own, which checks its hooks against the specification.
+manager of its own, which checks its hooks against the specification. The environment variable ``CONFO_PLUGINS``, names
+by commas, restricts what may be loaded; empty, nothing may.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import logging
+import os
 import re
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +22,27 @@ from confo.errors import BackendNotInstalled, PluginError
 
 if TYPE_CHECKING:
     import importlib_metadata as metadata
+    import pluggy
 
-GROUP = "confo.backends"
+log = logging.getLogger("confo")
+
+BACKENDS = "confo.backends"
 """Entry points of this group are backends; their names are the kinds."""
+EXTENSIONS = "confo.plugins"
+"""Entry points of this group hear of commits and events, whatever the backend."""
+ALLOWED = "CONFO_PLUGINS"
+"""The environment variable that restricts what may be loaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """An installed backend plugin; ``error`` says why it cannot be used, as far as is known without loading it."""
+    """An installed plugin; ``error`` says why it cannot be used, as far as is known without loading it."""
 
     kind: str
     distribution: str
     version: str
     error: str | None = None
+    entry_point: str = ""
 
     def __str__(self) -> str:
         """Return kind, distribution and version."""
@@ -37,32 +50,28 @@ class Plugin:
 
 
 _loaded: dict[str, type[Backend]] = {}
-_failed: dict[str, str] = {}
+_failed: dict[tuple[str, str], str] = {}
 _lock = threading.RLock()  # importing a plugin may ask for another one in the same thread
 
 
 def installed() -> dict[str, Plugin]:
-    """Return every installed kind and who provides it; nothing is loaded."""
-    found: dict[str, Plugin] = {}
-    for point in _entry_points():
-        plugin = _describe(point)
-        twin = found.get(point.name)
-        if twin and twin.distribution != plugin.distribution:
-            plugin = replace(twin, error=_claimed_twice(point.name, [str(twin), str(plugin)]))
-        elif point.name in _failed:
-            plugin = replace(plugin, error=_failed[point.name])
-        found[point.name] = plugin
-    return dict(sorted(found.items()))
+    """Return every installed kind of backend and who provides it; nothing is loaded."""
+    return _listed(BACKENDS)
+
+
+def extensions() -> dict[str, Plugin]:
+    """Return every installed plugin that hears of commits and events, by name; nothing is loaded."""
+    return _listed(EXTENSIONS)
 
 
 def kinds() -> list[str]:
     """Return the installed kinds, sorted; nothing is loaded."""
-    return sorted({point.name for point in _entry_points()})
+    return sorted({point.name for point in _entry_points(BACKENDS)})
 
 
 def is_installed(kind: str) -> bool:
     """Tell whether a distribution provides this kind; much quicker than listing them all."""
-    return bool(_entry_points(kind))
+    return bool(_entry_points(BACKENDS, kind))
 
 
 def load(kind: str) -> type[Backend]:
@@ -85,33 +94,26 @@ def not_installed(kind: str) -> str:
     )
 
 
-def _load(kind: str) -> type[Backend]:
-    points = {_describe(point).distribution: point for point in _entry_points(kind)}
-    if not points:
-        # The name is not the module that the import system looked for, so that `from ... import` shows this text.
-        raise BackendNotInstalled(not_installed(kind))
-    if len(points) > 1:
-        raise PluginError(_claimed_twice(kind, [str(_describe(point)) for point in points.values()]))
-    (point,) = points.values()
-    where = f"{_describe(point)}, entry point {point.value!r}"
-    try:
-        found: Any = _ask(point.load(), kind)
-        problem = _defect(found, kind)
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # whatever a plugin does at import is its failure, not the program's
-        _failed[kind] = f"{type(error).__name__}: {error}"
-        raise PluginError(f"the plugin {where} cannot be loaded: {_failed[kind]}") from error
-    if problem:
-        _failed[kind] = problem
-        raise PluginError(f"the plugin {where} cannot be used: {problem}")
-    _failed.pop(kind, None)
-    backend: type[Backend] = found
-    return backend
+def load_extensions() -> list[tuple[Plugin, pluggy.PluginManager]]:
+    """Load every plugin of the group ``confo.plugins`` that may be; those that cannot are logged and left out."""
+    loaded = []
+    for name in extensions():
+        try:
+            loaded.append(_manager(EXTENSIONS, name))
+        except PluginError as error:
+            if is_allowed(name):
+                log.error("left out: %s", error)  # noqa: TRY400 - the message says it, the trace is the plugin's
+    return loaded
 
 
-def _ask(module: Any, kind: str) -> Any:
+def is_allowed(name: str) -> bool:
+    """Tell whether ``CONFO_PLUGINS`` lets a plugin of this name be loaded: unset, any may."""
+    names = os.environ.get(ALLOWED)
+    return names is None or name in [part.strip() for part in names.split(",")]
+
+
+def new_manager(module: object) -> pluggy.PluginManager:
+    """Return a manager of this one plugin; what its hooks lack or have too much is an error here."""
     import pluggy
 
     from confo import hookspecs
@@ -120,7 +122,60 @@ def _ask(module: Any, kind: str) -> Any:
     manager.add_hookspecs(hookspecs)
     manager.register(module)
     manager.check_pending()
-    return manager.hook.confo_backend(kind=kind)
+    return manager
+
+
+def _load(kind: str) -> type[Backend]:
+    plugin, manager = _manager(BACKENDS, kind)
+    with _explained(BACKENDS, plugin):
+        found: Any = manager.hook.confo_backend(kind=kind)
+        if problem := _defect(found, kind):
+            raise PluginError(problem)
+    backend: type[Backend] = found
+    return backend
+
+
+def _manager(group: str, name: str) -> tuple[Plugin, pluggy.PluginManager]:
+    """Import the one plugin of this name and return what manages it; nothing else is imported."""
+    points = {_describe(point).distribution: point for point in _entry_points(group, name)}
+    if not points:
+        # The name is not the module that the import system looked for, so that `from ... import` shows this text.
+        raise BackendNotInstalled(not_installed(name))
+    if not is_allowed(name):
+        raise PluginError(f"the plugin {name!r} may not be loaded: the environment variable {ALLOWED} leaves it out")
+    if len(points) > 1:
+        raise PluginError(_claimed_twice(name, [str(_describe(point)) for point in points.values()]))
+    (point,) = points.values()
+    plugin = _describe(point)
+    with _explained(group, plugin):
+        return plugin, new_manager(point.load())
+
+
+@contextlib.contextmanager
+def _explained(group: str, plugin: Plugin) -> Iterator[None]:
+    """Turn whatever goes wrong in a plugin into a PluginError, and remember it for the listing."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:  # whatever a plugin does at import is its failure, not the program's
+        cause = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+        _failed[group, plugin.kind] = cause
+        raise PluginError(
+            f"the plugin {plugin}, entry point {plugin.entry_point!r}, cannot be used: {cause}"
+        ) from error
+    _failed.pop((group, plugin.kind), None)
+
+
+def _listed(group: str) -> dict[str, Plugin]:
+    found: dict[str, Plugin] = {}
+    for point in _entry_points(group):
+        plugin = _describe(point)
+        twin = found.get(point.name)
+        if twin and twin.distribution != plugin.distribution:
+            plugin = replace(twin, error=_claimed_twice(point.name, [str(twin), str(plugin)]))
+        else:
+            plugin = replace(plugin, error=_failed.get((group, point.name)))
+        found[point.name] = plugin
+    return dict(sorted(found.items()))
 
 
 def _defect(found: object, kind: str) -> str | None:
@@ -135,18 +190,17 @@ def _defect(found: object, kind: str) -> str | None:
     return None
 
 
-def _entry_points(kind: str | None = None) -> metadata.EntryPoints:
+def _entry_points(group: str, name: str | None = None) -> metadata.EntryPoints:
     import importlib_metadata as metadata
 
-    select = {"group": GROUP} if kind is None else {"group": GROUP, "name": kind}
-    return metadata.entry_points(**select)
+    return metadata.entry_points(group=group) if name is None else metadata.entry_points(group=group, name=name)
 
 
 def _describe(point: metadata.EntryPoint) -> Plugin:
     distribution = point.dist
     if distribution is None:
-        return Plugin(point.name, "unknown distribution", "?")
-    return Plugin(point.name, distribution.name, distribution.version)
+        return Plugin(point.name, "unknown distribution", "?", entry_point=point.value)
+    return Plugin(point.name, distribution.name, distribution.version, entry_point=point.value)
 
 
 def _claimed_twice(kind: str, claimants: list[str]) -> str:

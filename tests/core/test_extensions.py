@@ -1,0 +1,154 @@
+"""Policies that may refuse a commit, and listeners to commits and events."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+
+from confo import CommitRefused, PluginError, extensions, hookimpl, plugins
+
+SECONDS = 10.0
+
+
+@pytest.fixture
+def register():
+    """Register plugins that are unregistered after the test."""
+    names = []
+
+    def do(plugin, name):
+        extensions.register(plugin, name)
+        names.append(name)
+
+    yield do
+    for name in names:
+        extensions.unregister(name)
+
+
+class PortPolicy:
+    """Refuses ports out of range."""
+
+    @hookimpl
+    def confo_check_commit(self, change_set):
+        """Look at every new document's port."""
+        for change in change_set:
+            port = (change.new or {}).get("port", 1)
+            if not 0 < port < 65536:
+                raise CommitRefused(f"{change.namespace}/{change.configuration} has a port out of range")
+
+
+def test_a_policy_refuses_a_commit(register, sales, store):
+    """A commit that a policy refuses is not sent, says who refused it and why, and stays staged."""
+    register(PortPolicy(), "ports")
+    sales.set("database", "port", 5432)
+    assert sales.persist()
+    sales.set("database", "port", 70_000)
+    sales.set("other", "x", 1)
+    before = store.load("sales").revision
+    message = "the plugin ports refuses this commit: sales/database has a port out of range; nothing was sent"
+    with pytest.raises(CommitRefused, match=message):
+        sales.persist()
+    assert store.load("sales").revision == before
+    assert sales.staged == ["database", "other"]
+
+
+def test_a_policy_that_fails_allows_nothing(register, sales, store):
+    """A policy with a defect refuses too, and the error names it and quotes nothing."""
+
+    class Defective:
+        @hookimpl
+        def confo_check_commit(self, change_set):
+            raise ZeroDivisionError("hunter2")
+
+    register(Defective(), "defective")
+    sales.set("database", "port", 1)
+    with pytest.raises(PluginError, match=r"the plugin defective failed.*\(ZeroDivisionError\)") as caught:
+        sales.persist()
+    assert "hunter2" not in str(caught.value)
+    assert len(store.load("sales")) == 0
+
+
+def test_a_listener_hears_of_commits(register, sales, caplog):
+    """confo_committed hears of every commit of this process; a listener that fails stops neither it nor others."""
+    heard = []
+
+    class Audit:
+        @hookimpl
+        def confo_committed(self, commit):
+            heard.append((commit.author, commit.message, [change.configuration for change in commit.changes]))
+
+    class Failing:
+        @hookimpl
+        def confo_committed(self, commit):
+            raise RuntimeError("hunter2")
+
+    register(Failing(), "failing")
+    register(Audit(), "audit")
+    sales.set("database", "port", 1)
+    with caplog.at_level(logging.ERROR, "confo"):
+        assert sales.persist(message="why", author="kabelo")
+    assert heard == [("kabelo", "why", ["database"])]
+    assert "the plugin failing raised RuntimeError in confo_committed" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_a_listener_hears_of_events(register, config, theirs):
+    """confo_event hears of the events of every namespace that is opened from then on."""
+    heard, news = [], threading.Condition()
+
+    class Listener:
+        @hookimpl
+        def confo_event(self, event):
+            with news:
+                heard.append((event.namespace, event.configuration, event.kind))
+                news.notify_all()
+
+    register(Listener(), "listener")
+    config.create_namespace("analytics")
+    analytics = config.namespace("analytics")
+    analytics.set("api", "port", 1)
+    analytics.persist()
+    with news:
+        assert news.wait_for(lambda: heard, SECONDS)
+    assert heard == [("analytics", "api", "changed")]
+
+
+def test_without_listeners_there_is_no_thread_for_them(config):
+    """Where nobody listens to events, no thread waits to tell of them."""
+    config.create_namespace("analytics")
+    config.namespace("analytics")
+    assert "confo-callback-analytics" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_wrong_hook_is_refused(register):
+    """A plugin whose hook has an argument too many, or an unknown name, is refused with the reason."""
+
+    class TooMany:
+        @hookimpl
+        def confo_committed(self, commit, more):
+            """Want more than there is."""
+
+    class Unknown:
+        @hookimpl
+        def confo_comitted(self, commit):
+            """Have a name that is no hook's."""
+
+    for plugin in (TooMany(), Unknown()):
+        with pytest.raises(PluginError, match="'wrong' cannot be used: PluginValidationError"):
+            register(plugin, "wrong")
+
+
+def test_what_may_be_loaded(monkeypatch):
+    """CONFO_PLUGINS restricts what may be loaded, by name; empty, nothing may; unset, anything."""
+    for value, allowed in (("memory", True), (" etcd , memory", True), ("etcd", False), ("", False)):
+        monkeypatch.setattr(plugins, "_loaded", {})
+        monkeypatch.setenv("CONFO_PLUGINS", value)
+        if allowed:
+            assert plugins.load("memory")
+        else:
+            with pytest.raises(PluginError, match="'memory' may not be loaded: the environment variable CONFO_PLUGINS"):
+                plugins.load("memory")
+        assert "memory" in plugins.installed()
+    monkeypatch.delenv("CONFO_PLUGINS")
+    assert plugins.load("memory")
