@@ -82,7 +82,7 @@ def test_an_own_commit_is_followed_before_persist_returns(sales):
 
 def test_edits_made_while_a_commit_is_under_way_stay_edits(config, sales, store, monkeypatch):
     """What is staged while persist() waits for the store is an edit of what was sent, not a conflict with it."""
-    backend = config._loaded["store"].backend
+    backend = config._loaded["store"].backend.inner
     commit = backend.commit
 
     def slowly(writes):
@@ -448,7 +448,7 @@ def test_a_backend_closed_under_the_replica(config, sales):
     """When the backend is closed by somebody else, following ends, reads go on, and the status says so."""
     sales.set("a", "n", 1)
     sales.persist()
-    config._loaded["store"].backend.close()
+    config._loaded["store"].backend.inner.close()
     sales.replica._thread.join(SECONDS)
     assert not sales.replica._thread.is_alive()
     assert sales["a"] == {"n": 1}
@@ -478,7 +478,7 @@ def test_split_persist(config, sales, store, monkeypatch):
     """split=True commits more than the backend takes at once as several commits; after an error it goes on."""
     from confo import TooLarge
 
-    backend = config._loaded["store"].backend
+    backend = config._loaded["store"].backend.inner
     small = backend.capabilities
     monkeypatch.setattr(type(backend), "capabilities", _with_writes(small, 11))
     for number in range(25):
@@ -518,7 +518,7 @@ def _with_writes(capabilities, most):
 def test_two_stores_do_not_mix(config):
     """Namespaces of one name in two backends are two namespaces."""
     config.load_backend({}, "second", "memory")
-    backend = config._loaded["second"].backend
+    backend = config._loaded["second"].backend.inner
     assert isinstance(backend, MemoryBackend)
     backend.create_namespace("sales")
     config.namespace("sales", backend="second").set("a", "n", 2)

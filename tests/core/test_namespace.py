@@ -217,7 +217,7 @@ def test_a_decision_counts_when_it_is_committed(config, sales, theirs, store, mo
     sales.reload()
     for keep in ("theirs", "mine"):
         with monkeypatch.context() as patch:
-            patch.setattr(config._loaded["store"].backend, "commit", unavailable)
+            patch.setattr(config._loaded["store"].backend.inner, "commit", unavailable)
             sales.set("other", "x", keep)
             with pytest.raises(BackendUnavailable):
                 sales.persist(on_conflict=keep)
@@ -312,7 +312,7 @@ def test_without_history(credentials):
         config.use_namespace("sales")
         config.set("database", "host", "a")
         config.persist()
-        assert config._loaded["m"].backend.scan(".history.sales") == []
+        assert config._loaded["m"].backend.inner.scan(".history.sales") == []
 
 
 def test_more_than_one_commit_takes(sales, store, monkeypatch):
@@ -362,7 +362,7 @@ class Forgetful(MemoryBackend):
 @pytest.fixture
 def forgetful(config, store):
     """Return the backend in use, made forgetful."""
-    backend = config._loaded["store"].backend
+    backend = config._loaded["store"].backend.inner
     backend.__class__ = Forgetful
     backend.lose = []
     return backend

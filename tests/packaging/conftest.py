@@ -7,6 +7,7 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,21 +60,26 @@ def wheels(tmp_path_factory) -> dict[str, dict[str, Path]]:
     return built
 
 
-@pytest.fixture(scope="session", params=["wheel", "editable"])
-def environment(request, wheels, tmp_path_factory) -> Environment:
-    """Install every distribution, once from its wheel and once editable, without an index.
+def make_environment(folder: Path, flavour: str, wheels: Iterable[Path]) -> Environment:
+    """Make an environment of these wheels, without an index.
 
     A pure wheel is installed by unpacking it. The packages that it needs come from the tests' own
     environment, whose folder is added to the path; ``.pth`` files in there (an editable installation of this
     very tree) are not followed, as Python follows those of the environment itself only.
     """
-    folder = tmp_path_factory.mktemp(f"environment-{request.param}")
     venv.EnvBuilder(with_pip=False, symlinks=sys.platform != "win32").create(folder)
     scheme = "nt_venv" if sys.platform == "win32" else "posix_venv"
     site = Path(sysconfig.get_path("purelib", scheme, {"base": str(folder)}))
-    for path in wheels[request.param].values():
+    for path in wheels:
         with zipfile.ZipFile(path) as archive:
             archive.extractall(site)
     needed = dict.fromkeys((sysconfig.get_path("purelib"), sysconfig.get_path("platlib")))
     (site / "zz-needed.pth").write_text("\n".join(needed) + "\n", encoding="utf-8")
-    return Environment(folder, request.param)
+    return Environment(folder, flavour)
+
+
+@pytest.fixture(scope="session", params=["wheel", "editable"])
+def environment(request, wheels, tmp_path_factory) -> Environment:
+    """Install every distribution, once from its wheel and once editable."""
+    folder = tmp_path_factory.mktemp(f"environment-{request.param}")
+    return make_environment(folder, request.param, wheels[request.param].values())

@@ -25,6 +25,7 @@ from confo.errors import (
     NoActiveBackend,
     NoNamespaceChosen,
 )
+from confo.guarded import open_guarded
 from confo.model import MISSING, Commit, State
 from confo.names import check_configuration, check_namespace
 from confo.namespace import RAISE, Namespace, commit_together
@@ -97,7 +98,7 @@ class Confo:
             )
         with self._lock:
             self._refuse_twice(name)
-        backend = _class(backend_type).open(dict(credentials))
+        backend = open_guarded(_class(backend_type), dict(credentials), _described(backend_type))
         with self._lock:
             try:
                 self._refuse_twice(name)
@@ -418,6 +419,10 @@ def _close_all() -> None:
     """End the threads while the interpreter is whole."""
     for config in list(_all):
         config.close()
+
+
+def _described(backend_type: str | type[Backend]) -> str:
+    return plugins.describe(backend_type) if isinstance(backend_type, str) else backend_type.__qualname__
 
 
 def _class(backend_type: object) -> type[Backend]:

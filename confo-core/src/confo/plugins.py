@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from confo.backend import Backend
 from confo.errors import BackendNotInstalled, PluginError
+from confo.requirement import refusal
 
 if TYPE_CHECKING:
     import importlib_metadata as metadata
@@ -86,6 +87,12 @@ def load(kind: str) -> type[Backend]:
         return _loaded[kind]
 
 
+def describe(kind: str) -> str:
+    """Return kind, distribution, version and entry point of an installed backend, for an error's text."""
+    points = list(_entry_points(BACKENDS, kind))
+    return f"{_describe(points[0])}, entry point {points[0].value!r}," if points else repr(kind)
+
+
 def not_installed(kind: str) -> str:
     """Return the text that says what is installed, and what to install for this kind."""
     return (
@@ -148,6 +155,8 @@ def _manager(group: str, name: str) -> tuple[Plugin, pluggy.PluginManager]:
     (point,) = points.values()
     plugin = _describe(point)
     with _explained(group, plugin):
+        if refused := refusal(point.dist.requires or () if point.dist else (), _core_version()):
+            raise PluginError(f"it is made for another core: it needs {refused}, and this is {_core_version()}")
         return plugin, new_manager(point.load())
 
 
@@ -194,6 +203,12 @@ def _entry_points(group: str, name: str | None = None) -> metadata.EntryPoints:
     import importlib_metadata as metadata
 
     return metadata.entry_points(group=group) if name is None else metadata.entry_points(group=group, name=name)
+
+
+def _core_version() -> str:
+    import importlib_metadata as metadata
+
+    return metadata.version("confo-core")
 
 
 def _describe(point: metadata.EntryPoint) -> Plugin:

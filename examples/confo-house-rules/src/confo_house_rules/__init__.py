@@ -1,0 +1,1 @@
+"""Two plugins that work with every backend: a policy and an audit log."""
