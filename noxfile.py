@@ -71,6 +71,14 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def drills(session: nox.Session) -> None:
+    """Break real servers in every way, for minutes, and count: ``nox -s drills -- --seed 7 --seconds 30``."""
+    session.log(fetch_etcd())
+    install(session, "test")
+    session.run("python", "-m", "drills.etcd", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check the format, the lint rules and who may import whom."""
     install(session, "lint")
@@ -86,6 +94,13 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
     rest = [name for name in ("tests", "examples", "typing") if any((ROOT / name).rglob("*.py"))]
     session.run("mypy", "--explicit-package-bases", *rest)
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Measure Confo beside its floors on a real etcd: ``nox -s benchmarks``, or ``-- --quick read push`` for some."""
+    install(session, "benchmark")
+    session.run("python", "benchmarks", *session.posargs)
 
 
 @nox.session
