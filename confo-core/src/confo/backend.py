@@ -141,7 +141,10 @@ class Backend(ABC):
 
     @abstractmethod
     def load(self, namespace: str) -> Snapshot:
-        """Return one consistent state at one revision; NamespaceNotFound if it is not there."""
+        """Return one consistent state at one revision; NamespaceNotFound if it is not there.
+
+        What it returns is the caller's: it changes no more, and the caller may change its dict.
+        """
 
     @abstractmethod
     def read(self, namespace: str, names: Sequence[str]) -> dict[str, Entry]:

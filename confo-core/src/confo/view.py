@@ -60,7 +60,8 @@ class View:
         self._ahead: dict[str, int] = {}
         self.lock = threading.RLock()
         self.revision = snapshot.revision
-        self.entries = dict(snapshot.entries)
+        entries = snapshot.entries
+        self.entries = entries if isinstance(entries, dict) else dict(entries)  # a load's result is its caller's
         self.since = time.monotonic()
         self._frozen: dict[str, tuple[Mapping[str, Any], FrozenDict]] = {}
         self._held: weakref.ref[_Documents] | None = None
