@@ -215,8 +215,10 @@ class Confo:
 
         Raises ConfigurationNotFound or FieldNotFound (both KeyErrors) unless a default is given.
         """
+        if field is None:
+            return self._current().get(name, None, default)
         try:
-            return self._documents[name][field]  # type: ignore[index] # None is no field: a miss, and the way below
+            return self._documents[name][field]
         except KeyError:
             return self._current().get(name, field, default)
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any, NoReturn, TypeAlias
 
 from confo.errors import InvalidDocument, UnreadableDocument
 
+MOST_NAMES = 10_000
+"""Names of fields that are kept once for all documents; a store that makes names up cannot fill the memory."""
 JSON: TypeAlias = Any
 """None, bool, int, float, str, FrozenList or FrozenDict; recursive, which annotations cannot say usefully."""
 
@@ -97,7 +100,7 @@ def decode(data: bytes, *, namespace: str, configuration: str) -> dict[str, JSON
 
 def encode(document: Mapping[str, JSON], *, namespace: str, configuration: str) -> bytes:
     """Return the document as bytes of compact UTF-8 JSON; InvalidDocument beyond MAX_BYTES."""
-    data = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    data = to_json(document)
     if len(data) > MAX_BYTES:
         raise InvalidDocument(
             f"{namespace}/{configuration} is too large: {len(data):,} bytes as JSON, the limit is {MAX_BYTES:,}; "
@@ -108,6 +111,11 @@ def encode(document: Mapping[str, JSON], *, namespace: str, configuration: str) 
     return data
 
 
+def to_json(value: JSON) -> bytes:
+    """Return a value as compact UTF-8 JSON."""
+    return _ENCODER.encode(value).encode()
+
+
 def freeze(value: object, *, namespace: str, configuration: str, field: str | None = None) -> JSON:
     """Return a frozen copy of a value that is JSON, or raise InvalidDocument naming the place in it.
 
@@ -116,7 +124,7 @@ def freeze(value: object, *, namespace: str, configuration: str, field: str | No
     place = field or ""
     try:
         frozen = _freeze(value, place, 2 if field is not None else 1)
-        size = len(json.dumps(frozen, ensure_ascii=False, separators=(",", ":")).encode())
+        size = len(to_json(frozen))
         if size > MAX_BYTES:
             raise _Refused(f"{size:,} bytes as JSON, the limit is {MAX_BYTES:,}")
         return frozen
@@ -171,12 +179,20 @@ def _decode(data: bytes) -> dict[str, JSON]:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> FrozenDict:
-    members = FrozenDict([(key, _frozen_list(v) if type(v) is list else v) for key, v in pairs])
+    members = FrozenDict([(_name(key), _frozen_list(v) if type(v) is list else v) for key, v in pairs])
     if len(members) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise _Refused(f"the key {_shown(twice)} stands twice in one object")
     return members
+
+
+def _name(key: str) -> str:
+    """Return the program's own object for a field's name: a look-up that finds the same object compares no text."""
+    known = _NAMES.get(key)
+    if known is None and len(_NAMES) < MOST_NAMES:
+        known = _NAMES[key] = sys.intern(key)
+    return known or key
 
 
 def _frozen_list(items: list[Any]) -> FrozenList:
@@ -194,6 +210,8 @@ def _constant(text: str) -> NoReturn:
     raise _Refused(f"{text} is not JSON")
 
 
+_NAMES: dict[str, str] = {}
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
 _JSON_TYPE = {
     list: "an array",

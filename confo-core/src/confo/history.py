@@ -6,13 +6,13 @@ revision, never of a clock. Its presence is also the proof that a commit happene
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from confo.backend import Write
+from confo.codec import to_json
 from confo.model import MISSING, Change
 from confo.names import history_of
 
@@ -49,8 +49,7 @@ def record_write(namespace: str, base_revision: int, signature: Signature, chang
         "time": signature.time,
         "changes": {change.configuration: _fields(change) for change in changes},
     }
-    data = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    return Write(history_of(namespace), record_name(base_revision, signature.op_id), data, 0)
+    return Write(history_of(namespace), record_name(base_revision, signature.op_id), to_json(record), 0)
 
 
 def _fields(change: Change) -> dict[str, Any]:

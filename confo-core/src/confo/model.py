@@ -182,10 +182,10 @@ class Commit:
 
 def same(a: object, b: object) -> bool:
     """Tell whether two JSON values are the same: unlike ``==``, True is not 1, though 1 is 1.0."""
-    if isinstance(a, bool) or isinstance(b, bool):
-        return a is b
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return len(a) == len(b) and all(key in b and same(a[key], b[key]) for key in a)
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b
+    if a is b:
+        return True
+    if isinstance(a, dict):
+        return isinstance(b, dict) and len(a) == len(b) and all(key in b and same(v, b[key]) for key, v in a.items())
+    if isinstance(a, list):
+        return isinstance(b, list) and len(a) == len(b) and all(map(same, a, b))
+    return not isinstance(a, bool) and not isinstance(b, bool) and a == b

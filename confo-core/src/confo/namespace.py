@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from confo import extensions
@@ -314,8 +314,9 @@ def _interest(config: str | None, field: str | None) -> Interest:
     return Interest(config, field)
 
 
+@cache
 def default_author() -> str:
-    """Return who runs this process, as user@host."""
+    """Return who runs this process, as user@host; asked of the system once."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # a container's user id may have no name

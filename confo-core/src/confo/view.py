@@ -65,6 +65,7 @@ class View:
         self.since = time.monotonic()
         self._frozen: dict[str, tuple[Mapping[str, Any], FrozenDict]] = {}
         self._held: weakref.ref[_Documents] | None = None
+        self._last: tuple[Entry | None, Mapping[str, Any]] = None, {}
         forks.add(self)
 
     # --- reading ---------------------------------------------------------------------------------
@@ -91,7 +92,10 @@ class View:
         entry = self.entries.get(name)
         if entry is None:
             return None
-        return decode(entry.data, namespace=self.namespace, configuration=name)
+        last = self._last
+        if last[0] is not entry:  # a commit asks several times for the same
+            last = self._last = entry, decode(entry.data, namespace=self.namespace, configuration=name)
+        return last[1]
 
     def names(self) -> list[str]:
         """Return the names of the configurations, draft included."""
