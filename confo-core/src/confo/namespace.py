@@ -77,7 +77,7 @@ class Namespace(Mapping[str, FrozenDict]):
 
     def __len__(self) -> int:
         """Count the configurations."""
-        return len(self._view.names())
+        return self._view.count()
 
     def __contains__(self, name: object) -> bool:
         """Tell whether the configuration is there, readable or not."""

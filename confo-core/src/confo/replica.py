@@ -295,7 +295,7 @@ class Replica:
     def _is_past(self, name: str, before: Entry | None, found: Entry | None) -> bool:
         """Tell whether the view has what a read found, or something newer; ``before`` is what it had before that."""
         entry = self.view.entries.get(name)
-        if entry == found or entry is not before:
+        if entry == found or entry != before:
             return entry is None or found is None or entry.revision >= found.revision
         return False
 

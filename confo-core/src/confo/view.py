@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from confo import forks
 from confo.changes import Draft, rebase
 from confo.codec import FrozenDict, decode
+from confo.entries import Entries
 from confo.errors import ConfigurationNotFound
 from confo.model import Entry, Snapshot
 
@@ -60,8 +61,8 @@ class View:
         self._ahead: dict[str, int] = {}
         self.lock = threading.RLock()
         self.revision = snapshot.revision
-        entries = snapshot.entries
-        self.entries = entries if isinstance(entries, dict) else dict(entries)  # a load's result is its caller's
+        loaded = snapshot.entries  # a load's result is its caller's, who may take it apart
+        self.entries = Entries(loaded if isinstance(loaded, dict) else dict(loaded))
         self.since = time.monotonic()
         self._frozen: dict[str, tuple[Mapping[str, Any], FrozenDict]] = {}
         self._held: weakref.ref[_Documents] | None = None
@@ -93,7 +94,7 @@ class View:
         if entry is None:
             return None
         last = self._last
-        if last[0] is not entry:  # a commit asks several times for the same
+        if last[0] != entry:  # a commit asks several times for the same
             last = self._last = entry, decode(entry.data, namespace=self.namespace, configuration=name)
         return last[1]
 
@@ -103,6 +104,13 @@ class View:
             gone = {name for name, draft in self.drafts.items() if draft.mine is None}
             fresh = [name for name in self.drafts if name not in self.entries and name not in gone]
             return [name for name in self.entries if name not in gone] + fresh
+
+    def count(self) -> int:
+        """Count the configurations, draft included."""
+        with self.lock:
+            made = sum(1 for name, draft in self.drafts.items() if draft.mine is not None and name not in self.entries)
+            gone = sum(1 for name, draft in self.drafts.items() if draft.mine is None and name in self.entries)
+            return len(self.entries) + made - gone
 
     def has(self, name: str) -> bool:
         """Tell whether the configuration is there, draft included, readable or not."""
@@ -210,6 +218,7 @@ class View:
             )
             self.revision, self.since = snapshot.revision, time.monotonic()
             self._ahead = {}
+            self.entries = self.entries.packed()
             return applied
 
     # --- forking ---------------------------------------------------------------------------------
@@ -237,7 +246,7 @@ class View:
         if not applied:
             return applied
         if self._shared() is not None:
-            self.entries = dict(self.entries)  # somebody holds a snapshot of the state before
+            self.entries = self.entries.copy()  # somebody holds a snapshot of the state before
         self._held = None
         for name, _, entry, own in applied:
             if entry is None:
