@@ -92,7 +92,7 @@ def types(session: nox.Session) -> None:
     """Check the types: strictly in the distributions, and what a user's program sees of them."""
     install(session, "types")
     session.run("mypy")
-    rest = [name for name in ("tests", "examples", "typing") if any((ROOT / name).rglob("*.py"))]
+    rest = [name for name in ("tests", "examples", "drills", "typing") if any((ROOT / name).rglob("*.py"))]
     session.run("mypy", "--explicit-package-bases", *rest)
 
 

@@ -5,6 +5,7 @@ Nothing is downloaded here: ``nox -s servers`` unpacks what no wheel brings into
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -98,7 +99,9 @@ def free_ports(count: int) -> list[int]:
 class EtcdServer:
     """One etcd with a data folder of its own, started when made.
 
-    ``arguments`` are added to its command line; ``tls`` is (certificate, key, CA) for its client port.
+    ``arguments`` are added to its command line; ``tls`` is (certificate, key, CA) for its client port. As one of
+    several it has a ``name``, and in ``members`` the peer ports of all by their names; it is not waited for then, as
+    it serves nobody before the others are there.
     """
 
     def __init__(
@@ -108,17 +111,23 @@ class EtcdServer:
         arguments: Sequence[str] = (),
         tls: tuple[Path, Path, Path] | None = None,
         client_certificate: bool = False,
+        name: str = "one",
+        members: Mapping[str, int] | None = None,
     ) -> None:
         self.binary = binary
+        self.name = name
         self.version = etcd_version(binary) or "unknown"
         self.folder = Path(tempfile.mkdtemp(prefix="confo-etcd-"))
         self.port, self.peer_port = free_ports(2)
         self.tls = tls
         self._client_certificate = client_certificate
         self._arguments = list(arguments)
+        self._members = members
+        if members is not None:
+            self.peer_port = members[name]
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            self.start()
+            self.start(wait=members is None)
         except BaseException:
             self.close()
             raise
@@ -144,10 +153,12 @@ class EtcdServer:
 
     def _command(self) -> list[str]:
         peer = f"http://127.0.0.1:{self.peer_port}"
+        members = {self.name: self.peer_port} if self._members is None else self._members
+        cluster = ",".join(f"{name}=http://127.0.0.1:{port}" for name, port in members.items())
         command = [
-            str(self.binary), "--name=one", f"--data-dir={self.folder / 'data'}",
+            str(self.binary), f"--name={self.name}", f"--data-dir={self.folder / 'data'}",
             f"--listen-client-urls={self.url}", f"--advertise-client-urls={self.url}",
-            f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=one={peer}",
+            f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster={cluster}",
             "--logger=zap", "--log-level=warn",
         ]  # fmt: skip
         if not self.version.startswith("3.4."):
@@ -159,13 +170,20 @@ class EtcdServer:
                 command += [f"--trusted-ca-file={authority}", "--client-cert-auth"]
         return [*command, *self._arguments]
 
-    def start(self) -> None:
-        """Start it on its ports and wait until it takes requests."""
+    def start(self, *, wait: bool = True) -> None:
+        """Start it on its ports, and wait until it takes requests."""
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(self._command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        self._wait_until_ready()
+        if wait:
+            self.wait_until_ready()
 
-    def _wait_until_ready(self) -> None:
+    @property
+    def is_running(self) -> bool:
+        """Tell whether its process is there, paused or not."""
+        return self._process is not None and self._process.poll() is None
+
+    def wait_until_ready(self) -> None:
+        """Wait until it takes requests; RuntimeError with its log if it does not."""
         # Its port is open before it serves, so that a connection alone tells nothing.
         deadline, tick = time.monotonic() + SECONDS, threading.Event()
         while not self._is_healthy():
@@ -253,3 +271,56 @@ class EtcdServer:
         if done.returncode:
             raise RuntimeError(f"etcdctl {' '.join(words)}: {done.stderr}")
         return done.stdout
+
+
+class EtcdCluster:
+    """Several members of one etcd, each with a data folder and ports of its own, started when made."""
+
+    def __init__(self, binary: Path, *, size: int = 3, arguments: Sequence[str] = ()) -> None:
+        names = ["one", "two", "three", "four", "five"][:size]
+        peers = dict(zip(names, free_ports(size), strict=True))
+        self.members: list[EtcdServer] = []
+        try:
+            self.members += (EtcdServer(binary, name=name, members=peers, arguments=arguments) for name in names)
+            for member in self.members:
+                member.wait_until_ready()
+        except BaseException:
+            self.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<EtcdCluster of {self.members}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def endpoints(self) -> list[str]:
+        """Return the members' hosts and ports as credentials take them."""
+        return [member.endpoint for member in self.members]
+
+    def leader(self) -> EtcdServer:
+        """Return the member that leads now; waits while one is elected."""
+        deadline, tick = time.monotonic() + SECONDS, threading.Event()
+        while time.monotonic() < deadline:
+            for member in self.members:
+                if member.is_running and self._leads(member):
+                    return member
+            tick.wait(0.05)
+        raise RuntimeError(f"nobody leads {self!r}")
+
+    def _leads(self, member: EtcdServer) -> bool:
+        try:
+            (answer,) = json.loads(member.ctl("endpoint", "status", "--write-out=json"))
+        except (RuntimeError, ValueError):  # one that is starting
+            return False
+        status = answer["Status"]
+        return bool(status.get("leader")) and status["leader"] == status["header"]["member_id"]
+
+    def close(self) -> None:
+        """Stop all and delete their data."""
+        for member in self.members:
+            member.close()

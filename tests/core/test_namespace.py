@@ -389,8 +389,10 @@ def test_an_outcome_that_stays_unknown_is_said(sales, forgetful, store, monkeypa
     monkeypatch.setattr("confo.commits.LEARN_SECONDS", 0.2)
     forgetful.lose = ["after"] + ["before"] * 1000
     sales.set("n", "x", 1)
-    with pytest.raises(OutcomeUnknown, match="still staged"):
+    with pytest.raises(OutcomeUnknown, match="still staged") as caught:
         sales.persist()
+    ((record, _),) = store.scan(".history.sales")
+    assert record.endswith(f"-{caught.value.op_id}")
     assert sales["n"] == {"x": 1}
     forgetful.lose = []
     assert sales.persist() is None

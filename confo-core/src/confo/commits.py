@@ -19,7 +19,7 @@ from confo.backend import ANY, Backend, Write
 from confo.changes import Draft, collisions, settle, unchanged
 from confo.codec import encode
 from confo.errors import BackendUnavailable, Conflict, ConflictError, ConfoError, OutcomeUnknown, TooLarge
-from confo.history import Signature, record_write
+from confo.history import Signature, op_id_of, record_write
 from confo.model import Change, ChangeSet, Collision, Commit
 from confo.names import is_reserved
 from confo.outcome import After, after_error
@@ -229,7 +229,7 @@ def _commit(backend: Backend, writes: Sequence[Write]) -> int:
                 with contextlib.suppress(BackendUnavailable):  # then send it once more: its fate is settled by now
                     return _revision_of_first(backend, writes, error)
             if after is After.REPORT_UNKNOWN or time.monotonic() > until:
-                raise OutcomeUnknown(_UNKNOWN) from error
+                raise _unknown(writes) from error
             unknown = True
         _PAUSE.wait(pause(attempt, random.random()))  # noqa: S311 - spreading, not hiding
     raise AssertionError("unreachable")
@@ -244,17 +244,21 @@ def _revision_of_first(backend: Backend, writes: Sequence[Write], lost: ConfoErr
     """Return the revision of the sending that left this commit's record; raise ``lost`` again if none did."""
     record = next((write for write in writes if is_reserved(write.namespace)), None)
     if record is None:  # history is switched off: nothing in the store can tell
-        raise OutcomeUnknown(_UNKNOWN) from lost
+        raise _unknown(writes) from lost
     found = backend.read(record.namespace, [record.name])
     if record.name not in found:
         raise lost
     return found[record.name].revision
 
 
-_UNKNOWN = (
-    "the commit was sent and the store never said what became of it; the draft is still staged. "
-    "Persist it again: what was committed already will be found to be the same"
-)
+def _unknown(writes: Sequence[Write]) -> OutcomeUnknown:
+    record = next((write.name for write in writes if is_reserved(write.namespace)), None)
+    return OutcomeUnknown(
+        "the commit was sent and the store never said what became of it; the draft is still staged. "
+        "Persist it again: what was committed already will be found to be the same",
+        op_id=None if record is None else op_id_of(record),
+        namespace=writes[0].namespace,
+    )
 
 
 def _reread(pending: Sequence[Pending], keys: Sequence[tuple[str, str]]) -> None:

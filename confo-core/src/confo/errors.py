@@ -110,7 +110,14 @@ class BackendUnavailable(ConfoError, ConnectionError):
 
 
 class OutcomeUnknown(ConfoError, TimeoutError):
-    """A commit was sent and its fate cannot be known from here."""
+    """A commit was sent and its fate cannot be known from here.
+
+    ``op_id`` names it: if it happened, a record of this id is in the history.
+    """
+
+    def __init__(self, message: str = "", *, op_id: str | None = None, **where: Any) -> None:
+        super().__init__(message, **where)
+        self.op_id = op_id
 
 
 class PermissionDenied(ConfoError, PermissionError):

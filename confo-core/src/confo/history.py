@@ -36,6 +36,11 @@ def record_name(base_revision: int, op_id: str) -> str:
     return f"{base_revision:020d}-{op_id}"
 
 
+def op_id_of(name: str) -> str:
+    """Return the op id in a record's name."""
+    return name.partition("-")[2]
+
+
 def record_write(namespace: str, base_revision: int, signature: Signature, changes: Iterable[Change]) -> Write:
     """Return the write of a commit's record in one namespace.
 

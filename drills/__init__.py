@@ -1,0 +1,1 @@
+"""Longer failures of real servers than a suite has time for: ``nox -s drills``."""
