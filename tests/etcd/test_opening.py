@@ -22,8 +22,8 @@ from confo import (
 from confo_etcd.connection import Connection
 from confo_etcd.credentials import parse
 from confo_etcd.schema import schema
-from tests.etcd.told import news
 from tests.etcd.certificates import Authority
+from tests.etcd.told import news
 from tests.servers import EtcdServer, etcd_binary, free_ports
 
 # --- endpoints -----------------------------------------------------------------------------------
