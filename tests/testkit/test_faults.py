@@ -15,14 +15,13 @@ from confo import (
     Conflict,
     Entry,
     Namespace,
-    NotSupported,
     OutcomeUnknown,
     ResyncNeeded,
     State,
     Write,
 )
 from confo_memory import MemoryBackend
-from confo_testkit.contract import BackendContract, Reader
+from confo_testkit.contract import BackendContract, CompactionContract, ConnectionContract, Reader
 from confo_testkit.faults import BatchFault, CommitFault, FaultyBackend
 
 SECONDS = 10.0
@@ -72,19 +71,40 @@ def put(store, name="n", data=b"{}"):
     return Batch(revision, {name: None if data is None else Entry(data, revision)})
 
 
-class TestPassesOn(BackendContract):
+class TestPassesOn(BackendContract, ConnectionContract, CompactionContract):
     """Without faults announced, a faulty backend around a backend that keeps the contract keeps it."""
 
     @pytest.fixture
-    def open_backend(self):
+    def made(self):
+        """Return the backends that a test has opened so far."""
+        return []
+
+    @pytest.fixture
+    def open_backend(self, made):
         """Open a store that only this test knows the name of."""
         name = uuid.uuid4().hex
-        return lambda: FaultyBackend(MemoryBackend.open({"store": name}))
 
-    def test_unknown_credentials_are_refused(self, backend):
-        """It has no credentials: opening it by any is refused, with what to do instead."""
-        with pytest.raises(NotSupported, match=r"FaultyBackend\(inner\)"):
-            FaultyBackend.open({})
+        def once_more() -> FaultyBackend:
+            made.append(FaultyBackend(MemoryBackend.open({"store": name})))
+            return made[-1]
+
+        return once_more
+
+    @pytest.fixture
+    def cut(self, made):
+        """Take every backend down, and give what brings them back."""
+
+        def cut():
+            for backend in made:
+                backend.go_down()
+            return lambda: [backend.come_back() for backend in made]
+
+        return cut
+
+    @pytest.fixture
+    def compact(self, made):
+        """Let the store inside forget its past."""
+        return lambda: made[0].inner.store.compact()
 
 
 # --- each fault by itself ----------------------------------------------------------------------------

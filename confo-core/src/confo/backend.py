@@ -69,9 +69,9 @@ class Capabilities:
     durable: bool
     """A commit survives the end of the store's process."""
     push: bool
-    """``watch`` tells of changes as they happen."""
+    """``watch`` tells of changes as they happen; without, it raises NotSupported."""
     resumable: bool
-    """``watch`` can go on from an older revision."""
+    """``watch`` can go on from an older revision; without, it raises ResyncNeeded if anything was committed since."""
     every_commit: bool
     """Each ``Batch`` is exactly one commit; else it may be several whole ones."""
     shared: bool

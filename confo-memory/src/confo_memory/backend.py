@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -142,6 +143,8 @@ class MemoryWatch(Watch):
 
     def __next__(self) -> Batch:
         """Wait for the next commit of the namespace."""
+        sign_of_life = time.monotonic() + (HEARTBEAT_SECONDS if self._begun else 0.0)
+        self._begun = True
         with self._store.changed:
             while not (self._closed or self._backend.is_closed):
                 if not self._ready:
@@ -150,9 +153,10 @@ class MemoryWatch(Watch):
                     self._after = self._store.revision
                 if self._ready:
                     return self._ready.popleft()
-                if not self._begun or not self._store.changed.wait(HEARTBEAT_SECONDS):
-                    self._begun = True
+                left = sign_of_life - time.monotonic()
+                if left <= 0:
                     return Batch(self._after, {})
+                self._store.changed.wait(left)
         raise StopIteration
 
     def close(self) -> None:

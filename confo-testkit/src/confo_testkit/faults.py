@@ -20,8 +20,8 @@ from confo import (
     BackendUnavailable,
     Batch,
     Capabilities,
+    CredentialsError,
     Entry,
-    NotSupported,
     OutcomeUnknown,
     ResyncNeeded,
     Snapshot,
@@ -213,9 +213,12 @@ class FaultyBackend(Backend):
     # --- the seam --------------------------------------------------------------------------------
 
     @classmethod
-    def open(cls, credentials: Mapping[str, object]) -> NoReturn:  # noqa: ARG003 - the seam's signature
+    def open(cls, credentials: Mapping[str, object]) -> NoReturn:
         """Refuse: it is made around a backend that is open, ``FaultyBackend(inner)``."""
-        raise NotSupported("a FaultyBackend is made around an opened backend: FaultyBackend(inner)")
+        given = ", ".join(map(repr, credentials)) or "none"
+        raise CredentialsError(
+            f"a FaultyBackend has no credentials (given: {given}): make it around an opened one, FaultyBackend(inner)"
+        )
 
     @property
     def capabilities(self) -> Capabilities:  # type: ignore[override] # an attribute there, and read only here

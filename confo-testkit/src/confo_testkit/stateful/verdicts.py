@@ -1,0 +1,88 @@
+"""What is said of a commit: pure comparisons of what a writer wanted with what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from confo import MISSING, BackendUnavailable, ConflictError, UnreadableDocument
+from confo_testkit.faults import CommitFault
+from confo_testkit.stateful.model import Edit, FieldEdit, Stored
+
+
+def check_commit(
+    edit: Edit | None, side: str, before: Stored | None, after: Stored | None, since: list[Stored | None]
+) -> None:
+    """Compare one configuration before and after a commit that went well with what its writer wanted."""
+    if edit is None:
+        assert after == before, "a configuration changed that was not edited"
+    elif isinstance(before, bytes):
+        assert after == before, "bytes that are no document were written over"
+        assert not edit.sets or side == "theirs", "an edit was lost"
+    elif edit.deleted:
+        if after is None:
+            assert before is None or before == edit.base or side == "mine", "deleted, though somebody changed it"
+        else:
+            assert after == before != edit.base, "not deleted"
+            assert side == "theirs" or len(since) > 1, "not deleted"
+    elif before is None:
+        _check_made(edit, side, after)
+    else:
+        assert isinstance(after, dict), "an edited configuration is gone"
+        # Who insists on a document that was gone for a while brings all of it back.
+        back = set() if None not in since or side != "mine" else {*before, *after} - {*edit.fields}
+        for key in ({*before, *after} | {*edit.fields}) - back:
+            seen = [(state or {}).get(key, MISSING) for state in since if not isinstance(state, bytes)]
+            _check_field(edit.fields.get(key), side, before.get(key, MISSING), after.get(key, MISSING), seen)
+
+
+def _check_made(edit: Edit, side: str, after: Stored | None) -> None:
+    """Compare a configuration that was not there with what its writer wanted."""
+    if after is None:
+        assert not edit.sets or side == "theirs", "an edit was lost"
+        return
+    assert isinstance(after, dict)
+    assert after.items() >= edit.sets.items(), "an edit was lost"
+    if side != "mine":
+        assert edit.base is None, "made again, though somebody deleted it"
+        assert after == edit.sets, "fields came back that somebody deleted"
+
+
+def _check_field(edit: FieldEdit | None, side: str, before: Any, after: Any, seen: list[Any]) -> None:
+    if edit is None:
+        assert after == before, "a field changed that was not edited"
+    elif after == edit.mine:
+        assert before in (*edit.bases, edit.mine) or side == "mine", "written over what somebody else wrote"
+    else:
+        assert after == before, "a field has a value that nobody wanted"
+        assert any({value} != set(edit.bases) for value in seen), "an edit was lost"
+        assert side == "theirs" or edit.mine is MISSING, "an edit was lost"
+
+
+def check_error(
+    edits: Mapping[str, Edit],
+    since: Callable[[str, Edit], list[Stored | None]],
+    side: str,
+    faults: list[CommitFault],
+    error: Exception,
+) -> None:
+    """See that an error has a reason."""
+    if isinstance(error, BackendUnavailable):
+        assert CommitFault.UNAVAILABLE in faults, "nothing was unavailable"
+    elif isinstance(error, UnreadableDocument):
+        assert any(isinstance(one, bytes) for name, edit in edits.items() for one in since(name, edit))
+    elif isinstance(error, ConflictError):
+        assert side == "raise", "a conflict, though it was said who is right"
+        assert error.collisions
+        for collision in error.collisions:
+            edit = edits[collision.configuration]
+            states = since(collision.configuration, edit)
+            if collision.field is None:
+                assert any(state is None or (edit.deleted and state != edit.base) for state in states)
+                continue
+            wanted = edit.fields[collision.field]
+            assert collision.mine == wanted.mine
+            values = [(state or {}).get(collision.field, MISSING) for state in states if not isinstance(state, bytes)]
+            assert any(value != wanted.mine and {value} != set(wanted.bases) for value in values), (
+                f"nobody else changed {collision.configuration}/{collision.field}"
+            )

@@ -1,0 +1,21 @@
+"""confo-shelf keeps the contract that every backend of Confo keeps."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from confo import Backend, plugins
+from confo_testkit.contract import BackendContract
+
+
+class TestShelf(BackendContract):
+    """Every promise of the seam."""
+
+    @pytest.fixture
+    def open_backend(self) -> Callable[[], Backend]:
+        """Return a function that opens the test's own, empty store; called again, the same store once more."""
+        store = uuid.uuid4().hex  # REPLACE: a server of the test's own, or a prefix that no other test uses
+        return lambda: plugins.load("shelf").open({"store": store})
