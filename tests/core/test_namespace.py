@@ -312,7 +312,7 @@ def test_without_history(credentials):
         config.use_namespace("sales")
         config.set("database", "host", "a")
         config.persist()
-        assert config._loaded["m"].backend.inner.scan(".history.sales") == []
+        assert MemoryBackend.open(credentials).scan(".history.sales") == []
 
 
 def test_more_than_one_commit_takes(sales, store, monkeypatch):

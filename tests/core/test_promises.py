@@ -18,9 +18,11 @@ from confo import (
     Confo,
     Namespace,
     OutcomeUnknown,
+    State,
     TooLarge,
     UnreadableDocument,
     Write,
+    codec,
     commits,
     events,
     outcome,
@@ -60,6 +62,12 @@ def store(name):
     with_it.close()
 
 
+class Opened(Namespace):
+    """A namespace, and the backend that fails on command."""
+
+    faults: FaultyBackend
+
+
 @pytest.fixture
 def handle(name, store):
     """Return a function that opens one more handle of the namespace, as another process would; faults included."""
@@ -67,7 +75,7 @@ def handle(name, store):
 
     def open_one(**options):
         faults = FaultyBackend(MemoryBackend.open({"store": name}))
-        opened.append(Namespace("store", faults, "sales", **options))
+        opened.append(Opened("store", faults, "sales", **options))
         opened[-1].faults = faults
         return opened[-1]
 
@@ -365,7 +373,7 @@ def the_unreadable_is_left_alone(handle, store):
 
 def read_as_empty(monkeypatch):
     """Take what cannot be read for an empty document, as in 2021."""
-    decode = view.decode
+    decode = codec.decode
 
     def lenient(data, **place):
         try:
@@ -468,7 +476,7 @@ def give_up(monkeypatch):
         try:
             self._read()
         except Exception as error:
-            self._lost(replica.State.ERROR, error)
+            self._lost(State.ERROR, error)
 
     monkeypatch.setattr(replica.Replica, "_follow", once)
 

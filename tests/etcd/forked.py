@@ -72,8 +72,8 @@ def main(way: str, port: str, prefix: str, writers: str) -> None:
     """Fork two children of a followed parent, while threads of it write; say what everyone saw."""
     config = load(port, prefix)
     sales = config.namespace("sales")
-    heard = []
-    sales.on_change(lambda event: heard.append(event.configuration))
+    heard: list[str] = []
+    sales.on_change(lambda event: heard.append(str(event.configuration)))
     done = threading.Event()
 
     def write(number: int) -> None:
@@ -101,7 +101,7 @@ def main(way: str, port: str, prefix: str, writers: str) -> None:
     for thread in threads:
         thread.join()
     sales.set("database", "host", "after")
-    revision = sales.persist().revision  # type: ignore[union-attr]
+    revision = sales.persist().revision
     seen = []
     for news, _answer, _ in children:
         news.send(revision)

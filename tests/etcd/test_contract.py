@@ -100,7 +100,11 @@ class TestEtcdContract(BackendContract, OutOfBandContract, ConnectionContract, C
     @pytest.fixture
     def compact(self, server: EtcdServer, backend: Backend) -> Callable[[], None]:
         """Let the server forget everything up to now."""
-        return lambda: server.ctl("compact", str(backend.load("sales").revision)) and None
+
+        def forget() -> None:
+            server.ctl("compact", str(backend.load("sales").revision))
+
+        return forget
 
 
 class TestEtcdRestart(RestartContract):

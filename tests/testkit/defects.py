@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from confo import ANY, BackendUnavailable, Batch, Conflict, Entry, ResyncNeeded, Snapshot, TooLarge, Watch
 from confo_memory import MemoryBackend
@@ -205,7 +206,7 @@ class CreateResets(MemoryBackend):
 class LeavesEntries(MemoryBackend):
     """Forgets a namespace and leaves its entries, which are there when it is made again."""
 
-    left: dict = {}  # noqa: RUF012 - shared by handles, as a store would be
+    left: dict[Any, Any] = {}  # noqa: RUF012 - shared by handles, as a store would be
 
     def delete_namespace(self, namespace):
         self.left[self.store, namespace] = dict(self.store.entries(namespace))
@@ -269,7 +270,7 @@ class FoldsCase(MemoryBackend):
 class StaleRead(MemoryBackend):
     """Reads from the copy that it loaded."""
 
-    copy: dict | None = None
+    copy: dict[str, Any] | None = None
 
     def load(self, namespace):
         snapshot = super().load(namespace)
@@ -363,7 +364,7 @@ class SwallowedDelete(Telling):
 class ReorderedBatches(Telling):
     """Tells a commit after the one that follows it."""
 
-    held: list = []  # noqa: RUF012 - one test, one stream
+    held: list[Any] = []  # noqa: RUF012 - one test, one stream
 
     def change(self, batch):
         first, self.held = self.held, [] if self.held else [batch]
@@ -373,7 +374,7 @@ class ReorderedBatches(Telling):
 class MergedBatches(Telling):
     """Tells two commits as one, though it declares ``every_commit``."""
 
-    held: list = []  # noqa: RUF012 - one test, one stream
+    held: list[Any] = []  # noqa: RUF012 - one test, one stream
 
     def change(self, batch):
         first, self.held = self.held, [] if self.held else [batch]
@@ -425,7 +426,7 @@ class NoSignOfLife(MemoryBackend):
 
     def watch(self, namespace, after):
         watch = super().watch(namespace, after)
-        watch._begun = True
+        watch._begun = True  # type: ignore[attr-defined]
         return watch
 
 

@@ -85,8 +85,9 @@ class TestPassesOn(BackendContract, ConnectionContract, CompactionContract):
         name = uuid.uuid4().hex
 
         def once_more() -> FaultyBackend:
-            made.append(FaultyBackend(MemoryBackend.open({"store": name})))
-            return made[-1]
+            one = FaultyBackend(MemoryBackend.open({"store": name}))
+            made.append(one)
+            return one
 
         return once_more
 
