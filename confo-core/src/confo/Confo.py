@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import threading
-import time
 import weakref
 from collections.abc import Mapping
 from types import TracebackType
@@ -26,10 +25,10 @@ from confo.errors import (
     NoNamespaceChosen,
 )
 from confo.guarded import open_guarded
-from confo.model import MISSING, Commit, State
+from confo.loaded import Loaded
+from confo.model import MISSING, Commit
 from confo.names import check_configuration, check_namespace
 from confo.namespace import RAISE, Namespace, commit_together
-from confo.replica import CLOSE_SECONDS
 from confo.url import parse
 
 _registry: dict[str | None, Confo] = {}
@@ -67,8 +66,8 @@ class Confo:
         return self
 
     _lock: threading.RLock
-    _loaded: dict[str, _Loaded]
-    _active: _Loaded | None
+    _loaded: dict[str, Loaded]
+    _active: Loaded | None
     _documents: Mapping[str, Mapping[str, Any]]
 
     # --- backends --------------------------------------------------------------------------------
@@ -105,7 +104,7 @@ class Confo:
             except BackendExists:
                 backend.close()
                 raise
-            self._loaded[name] = _Loaded(name, backend_type, backend, history=history, follow=follow)
+            self._loaded[name] = Loaded(name, backend_type, backend, history=history, follow=follow)
 
     async def aload_backend(
         self, credentials: Mapping[str, object], name: str, backend_type: str | type[Backend], **options: Any
@@ -284,7 +283,7 @@ class Confo:
 
     # --- inside ----------------------------------------------------------------------------------
 
-    def _require_active(self) -> _Loaded:
+    def _require_active(self) -> Loaded:
         if self._active is None:
             loaded = ", ".join(self._loaded) or "none, call load_backend() first"
             raise NoActiveBackend(f"no backend is active: call activate_backend(name); loaded: {loaded}")
@@ -301,7 +300,7 @@ class Confo:
             )
         return loaded.current
 
-    def _get_loaded(self, name: str) -> _Loaded:
+    def _get_loaded(self, name: str) -> Loaded:
         try:
             return self._loaded[name]
         except (KeyError, TypeError):
@@ -331,63 +330,6 @@ class Confo:
         self._lock = threading.RLock()
         for loaded in self._loaded.values():
             loaded.renew_lock()
-
-
-class _Loaded:
-    """A backend under its name, with the handles that were asked for."""
-
-    def __init__(self, name: str, kind: str | type[Backend], backend: Backend, *, history: bool, follow: bool) -> None:
-        self.name, self.backend = name, backend
-        self.kind = kind if isinstance(kind, str) else kind.__name__
-        self._history, self._follow = history, follow
-        self.current: Namespace | None = None
-        self._namespaces: dict[str, Namespace] = {}
-        self._lock = threading.RLock()
-
-    def namespace(self, name: str) -> Namespace:
-        """Return the one handle of this namespace, loaded when first asked for."""
-        check_namespace(name)
-        with self._lock:
-            if name not in self._namespaces:
-                self._namespaces[name] = Namespace(
-                    self.name, self.backend, name, history=self._history, follow=self._follow
-                )
-            return self._namespaces[name]
-
-    def opened(self) -> list[Namespace]:
-        """Return the handles that exist."""
-        return list(self._namespaces.values())
-
-    def forget(self, namespace: str) -> None:
-        """Drop the handle of a namespace that was deleted."""
-        gone = self._namespaces.pop(namespace, None)
-        if self.current is gone:
-            self.current = None
-        if gone is not None:
-            gone.replica.close()
-
-    def health(self) -> dict[str, Any]:
-        """Return the state of every namespace in use, as plain data."""
-        found = {one.name: one.status() for one in self.opened()}
-        namespaces = {name: {**status._asdict(), "state": status.state.name} for name, status in found.items()}
-        ready = all(status.state is State.READY for status in found.values())
-        return {"kind": self.kind, "ready": ready, "namespaces": namespaces}
-
-    def renew_lock(self) -> None:
-        """Have a lock that no thread of a parent process holds."""
-        self._lock = threading.RLock()
-
-    def close(self) -> None:
-        """End the following of every namespace, all at once, and close the backend."""
-        replicas = [one.replica for one in self.opened()]
-        self._namespaces.clear()
-        self.current = None
-        for replica in replicas:
-            replica.stop()
-        self.backend.close()
-        until = time.monotonic() + CLOSE_SECONDS
-        for replica in replicas:
-            replica.join(until)
 
 
 def open(url: str, *, create: bool = False, **options: Any) -> Confo:
