@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from confo import ANY, Confo, InvalidName, NotSupported, State, UnreadableDocument, Write
+from confo import ANY, BackendUnavailable, Confo, InvalidName, NotSupported, State, UnreadableDocument, Write
 from confo.codec import decode
 from confo_memory import MemoryBackend
 
@@ -498,11 +498,11 @@ def test_split_persist(config, sales, store, monkeypatch):
     def failing(writes):
         calls.append(len(writes))
         if len(calls) == 2:
-            raise TooLarge("not now")
+            raise BackendUnavailable("not now")
         return commit(writes)
 
     monkeypatch.setattr(backend, "commit", failing)
-    with pytest.raises(TooLarge, match="not now"):
+    with pytest.raises(BackendUnavailable, match="not now"):
         sales.persist(split=True)
     assert len(sales.staged) == 15
     assert [len(commit.changes) for commit in sales.persist(split=True)] == [10, 5]

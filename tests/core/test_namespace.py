@@ -496,6 +496,131 @@ def test_edit_discards_on_an_exception(sales, store):
     assert list(store.load("sales")) == ["database"]
 
 
+def test_a_block_and_what_is_staged_meanwhile(sales, theirs, store):
+    """What is staged while a block is open stays, in the same document too; the block's conflicts stay conflicts."""
+    sales.set("n", {"x": 1, "y": 1, "z": 1})
+    sales.persist()
+    theirs.reload()
+    with sales.edit() as draft:
+        draft["n"]["y"] = 2
+        sales.set("n", "z", 2)
+    assert store.load("sales")["n"] == {"x": 1, "y": 2, "z": 2}
+    theirs.reload()
+
+    def block_that_collides():
+        with sales.edit() as draft:
+            draft["n"]["y"] = 3
+            sales.set("n", "z", 3)
+            theirs.set("n", "y", 9)
+            theirs.persist()
+            sales.reload()
+
+    with pytest.raises(ConflictError, match="sales/n field 'y'"):
+        block_that_collides()
+    assert sales["n"] == {"x": 1, "y": 9, "z": 3}
+    sales.persist()
+    assert store.load("sales")["n"] == {"x": 1, "y": 9, "z": 3}
+
+
+def test_a_failed_block_leaves_no_old_state(config, sales, theirs, store, monkeypatch):
+    """After a block whose commit failed, what others committed meanwhile is not written over by what was staged."""
+    sales.set("n", {"x": 1, "g": 1})
+    sales.persist()
+    theirs.reload()
+    sales.set("n", "x", 2)
+
+    def unavailable_after_a_foreign_commit(writes):
+        theirs.set("n", "g", 99)
+        theirs.persist()
+        sales.reload()
+        raise BackendUnavailable("down")
+
+    def failing_block():
+        with sales.edit() as draft:
+            draft["n"]["h"] = 1
+
+    with monkeypatch.context() as patch:
+        patch.setattr(config._loaded["store"].backend, "commit", unavailable_after_a_foreign_commit)
+        with pytest.raises(BackendUnavailable):
+            failing_block()
+    assert sales["n"] == {"x": 2, "g": 99}
+    sales.persist()
+    assert store.load("sales")["n"] == {"x": 2, "g": 99}
+
+
+def test_a_commit_is_of_one_moment(sales, theirs, store, monkeypatch):
+    """A foreign commit that arrives while persist() gathers what to send is merged, not written over."""
+    from confo import commits
+
+    sales.set("n", {"x": 1, "g": 1})
+    sales.persist()
+    theirs.reload()
+    sales.set("n", "x", 2)
+    check = commits.extensions.check
+
+    def meanwhile(changes):
+        monkeypatch.undo()
+        theirs.set("n", "g", 99)
+        theirs.persist()
+        sales.reload()
+        check(changes)
+
+    monkeypatch.setattr(commits.extensions, "check", meanwhile)
+    sales.persist()
+    assert store.load("sales")["n"] == {"x": 2, "g": 99}
+
+
+def test_what_a_program_is_given_is_frozen(sales):
+    """Documents in change sets cannot be changed, so that looking at a diff changes nothing."""
+    sales.set("n", {"x": [1]})
+    sales.persist()
+    sales.set("n", "y", 1)
+    (change,) = sales.diff()
+    for document in (change.old, change.new):
+        with pytest.raises(TypeError, match="frozen"):
+            document["k"] = 1
+
+
+def test_iterating_a_snapshot_that_nobody_else_holds(sales):
+    """A loop over a snapshot sees that snapshot to its end, whatever is committed in the loop."""
+    for name in ("a", "b", "c"):
+        sales.set(name, "x", 1)
+    sales.persist()
+    seen = []
+    for name in sales.snapshot():
+        seen.append(name)
+        sales.set(f"new-{name}", "x", 1)
+        sales.persist()
+    assert sorted(seen) == ["a", "b", "c"]
+
+
+def test_get_all_is_of_one_moment(sales, theirs):
+    """get_all() never shows half a commit, and never raises for what is deleted meanwhile."""
+    done, torn = threading.Event(), []
+
+    def write():
+        for n in range(100):
+            theirs.set("a", "n", n)
+            theirs.set("b", "n", n)
+            theirs.persist()
+            sales.reload()
+            theirs.delete("a")
+            theirs.delete("b")
+            theirs.persist()
+            sales.reload()
+        done.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    while not done.is_set():
+        seen = sales.all()
+        if seen.get("a") != seen.get("b"):
+            torn.append(seen)
+        assert sales.get("a", "n", default=-1) is not None
+    thread.join()
+    assert torn == []
+
+
 def test_a_snapshot_stays(sales):
     """A snapshot gives the same answers for as long as it is held, whatever happens to the namespace."""
     sales.set("database", "host", "a")

@@ -50,3 +50,12 @@ def test_folders_mean_nothing_to_a_server(url):
     """A path of several parts is refused where it has no meaning."""
     with pytest.raises(CredentialsError, match=r"://"):
         parse(url)
+
+
+@pytest.mark.parametrize("url", ["etcd://root:hun/ter2@h:1/sales", "etcd://root:hun?ter2@h:1/sales"])
+def test_a_password_with_a_slash_is_shown_to_nobody(url):
+    """A password that was not written as a URL wants it is refused, and no part of it is in the error."""
+    with pytest.raises(CredentialsError, match="URL") as caught:
+        parse(url)
+    assert "ter2" not in str(caught.value)
+    assert "p@ss" not in repr(parse("etcd://kabelo:p%40ss@h:1/sales"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import atexit
 import threading
-import weakref
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -29,11 +29,13 @@ from confo.loaded import Loaded
 from confo.model import MISSING, Commit
 from confo.names import check_configuration, check_namespace
 from confo.namespace import RAISE, Namespace, commit_together
+from confo.replica import CLOSE_SECONDS
 from confo.url import parse
 
 _registry: dict[str | None, Confo] = {}
 _registry_lock = threading.RLock()
-_all: weakref.WeakSet[Confo] = weakref.WeakSet()
+_all: set[Confo] = set()
+"""Those with a loaded backend: what has threads is closed at exit, also when nobody holds it any more."""
 
 
 class Confo:
@@ -62,7 +64,6 @@ class Confo:
         self._active = None
         self._documents = {}
         forks.add(self)
-        _all.add(self)
         return self
 
     _lock: threading.RLock
@@ -104,6 +105,7 @@ class Confo:
             except BackendExists:
                 backend.close()
                 raise
+            _all.add(self)
             self._loaded[name] = Loaded(name, backend_type, backend, history=history, follow=follow)
 
     async def aload_backend(
@@ -132,6 +134,8 @@ class Confo:
         with self._lock:
             loaded = self._get_loaded(name)
             del self._loaded[name]
+            if not self._loaded:
+                _all.discard(self)
             if self._active is loaded:
                 self._active = None
                 self._show()
@@ -140,14 +144,19 @@ class Confo:
     def close(self) -> None:
         """Close all backends, from any thread and from a callback too; idempotent.
 
-        Takes 2 seconds at most for each backend with a callback that does not return. The object can load others
-        afterwards.
+        Takes 2 seconds at most, also when a callback does not return. The object can load others afterwards.
         """
-        for name in list(self._loaded):
-            try:
-                self.close_backend(name)
-            except BackendNotFound:  # another thread closed it first
-                continue
+        with self._lock:
+            closing = list(self._loaded.values())
+            self._loaded.clear()
+            _all.discard(self)
+            self._active = None
+            self._show()
+        until = time.monotonic() + CLOSE_SECONDS
+        for loaded in closing:
+            loaded.stop()
+        for loaded in closing:
+            loaded.join(until)
 
     async def aclose(self) -> None:
         """Do what ``close`` does, without blocking the event loop."""
@@ -191,8 +200,10 @@ class Confo:
     def use_namespace(self, system_name: str) -> None:
         """Choose the namespace that get, set and the like work on."""
         loaded = self._require_active()
-        loaded.current = loaded.namespace(system_name)
-        self._show()
+        chosen = loaded.namespace(system_name)
+        with self._lock:
+            loaded.current = chosen
+            self._show()
 
     use_namespaces = use_namespace
 
@@ -223,7 +234,7 @@ class Confo:
 
     def get_all(self) -> dict[str, FrozenDict]:
         """Return {name: document} of the namespace."""
-        return dict(self._current())
+        return self._current().all()
 
     def get_count(self) -> int:
         """Return the number of configurations in the namespace."""
@@ -317,7 +328,7 @@ class Confo:
     def _show(self) -> None:
         """Put the documents of the namespace in use where ``get`` looks first."""
         current = self._active.current if self._active else None
-        self._documents = {} if current is None else current.documents
+        self._documents = {} if current is None else current.replica.view.documents
 
     def before_fork(self) -> None:
         """Nothing: what is under these locks is replaced as a whole."""
@@ -327,6 +338,8 @@ class Confo:
 
     def after_fork_in_child(self) -> None:
         """Have locks that no thread of the parent holds."""
+        global _registry_lock  # noqa: PLW0603 - a lock cannot be released by another thread than its owner
+        _registry_lock = threading.RLock()
         self._lock = threading.RLock()
         for loaded in self._loaded.values():
             loaded.renew_lock()

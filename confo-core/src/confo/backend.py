@@ -119,7 +119,7 @@ class Backend(ABC):
         Here: one host, with or without a port, or several with commas. Override it for a store that is no server.
         """
         if folder.strip("/"):
-            raise CredentialsError(f"{folder!r} in the URL has no meaning: write kind://host:port/namespace")
+            raise CredentialsError("a URL of a server has one part in its path: kind://host:port/namespace")
         if "," in location:
             return {"endpoints": location.split(",")}
         host, colon, port = location.rpartition(":")

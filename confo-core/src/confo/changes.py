@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
+from confo.codec import FrozenDict
 from confo.model import MISSING, Change, Collision, same
 
 Document: TypeAlias = Mapping[str, Any]
@@ -68,7 +69,7 @@ def collisions(namespace: str, configuration: str, draft: Draft, theirs: Documen
     if draft.is_empty or unchanged(mine, theirs) or unchanged(base, theirs):
         return []
     if mine is None or (theirs is None and base is not None):
-        whole = [MISSING if side is None else side for side in (base, mine, theirs)]
+        whole = [MISSING if side is None else FrozenDict(side) for side in (base, mine, theirs)]
         return [Collision(namespace, configuration, None, *whole)]
     found = []
     for name in dict.fromkeys([*mine, *(base or {})]):
@@ -90,6 +91,21 @@ def settle(draft: Draft, theirs: Document | None, *, keep: str) -> Draft:
     for collision in lost:
         _put(settled, str(collision.field), collision.theirs)
     return Draft(theirs, settled)
+
+
+def combine(began: Draft, block: Draft, current: Draft) -> Draft:
+    """Lay what a block wrote (from ``began`` to ``block``) over what was staged meanwhile; the block is later.
+
+    A field that the block wrote keeps the base that the block saw, so that a conflict with the store stays one.
+    """
+    mine = settle(Draft(began.mine, block.mine), current.mine, keep="mine").mine
+    if block.base is None or current.base is None:
+        return Draft(block.base, mine)
+    base = dict(current.base)
+    for name in dict.fromkeys([*(began.mine or {}), *(block.mine or {})]):
+        if not same(_field(began.mine, name), _field(block.mine, name)):
+            _put(base, name, _field(block.base, name))
+    return Draft(base, mine)
 
 
 def _field(document: Document | None, name: str) -> Any:

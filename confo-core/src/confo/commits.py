@@ -16,8 +16,8 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from confo import extensions
 from confo.backend import ANY, Backend, Write
-from confo.changes import Draft, collisions, settle, unchanged
-from confo.codec import encode
+from confo.changes import Draft, collisions, rebase, settle, unchanged
+from confo.codec import FrozenDict, encode
 from confo.errors import BackendUnavailable, Conflict, ConflictError, ConfoError, OutcomeUnknown, TooLarge
 from confo.history import Signature, op_id_of, record_write
 from confo.model import Change, ChangeSet, Collision, Commit
@@ -31,23 +31,19 @@ OnConflict: TypeAlias = Literal["raise", "mine", "theirs"]
 LEARN_SECONDS = 30.0
 """How long a commit of unknown outcome is sent again before the program is told so: a member that was killed is back,
 or another one leads, in less."""
+QUICK_RACES = 5
+"""Races that are lost before a commit waits a moment between two attempts."""
 _PAUSE = threading.Event()  # never set: an interruptible wait
 
 
 class Pending(NamedTuple):
-    """The drafts of one namespace that one commit takes along, as they were when it began."""
+    """What one commit takes along of one namespace, all of it seen at one moment."""
 
     replica: Replica
     drafts: Mapping[str, Draft]
-    undecided: Mapping[str, Draft]
-    """Those whose collisions were decided for this commit, as they were before."""
-
-
-class Plan(NamedTuple):
-    """What a commit will send, and what it means."""
-
+    """The drafts as they are staged; what was decided for this commit is in ``changes`` only."""
+    changes: list[Change]
     writes: list[Write]
-    changes: ChangeSet
 
 
 def persist(
@@ -66,28 +62,28 @@ def persist(
     with contextlib.ExitStack() as locks:
         for replica in sorted(replicas, key=lambda one: one.namespace):  # in one order: no two wait for each other
             locks.enter_context(replica.persisting)
-        undecided: dict[str, dict[str, Draft]] = {replica.namespace: {} for replica in replicas}
-        while True:
-            pending = [
-                _take(replica, names, on_conflict, undecided[replica.namespace]) for replica, names in replicas.items()
-            ]
-            plan = _plan(pending, signature, history=history)
-            if not plan.changes:
+        for attempt in itertools.count():
+            pending = [_take(one, names, signature, on_conflict, history=history) for one, names in replicas.items()]
+            changes = ChangeSet(change for one in pending for change in one.changes)
+            if not changes:
+                _drop_the_empty(pending)
                 return None
+            writes = [write for one in pending for write in one.writes]
+            extensions.check(changes)
+            _check_size(backend, writes)
             try:
-                extensions.check(plan.changes)
-                _check_size(backend, plan.writes)
-                revision = _send(backend, pending, plan.writes)
+                revision = _send(backend, pending, writes)
             except Conflict as lost:
                 _reread(pending, lost.keys)
+                if attempt >= QUICK_RACES:
+                    _PAUSE.wait(pause(attempt - QUICK_RACES, random.random()))  # noqa: S311 - spreading
                 continue
-            except ConfoError:
-                _take_back_decisions(pending)
-                raise
+            _drop_the_empty(pending)
             op_id, author, message, seconds = signature
-            commit = Commit(revision, op_id, author, message, seconds, plan.changes)
+            commit = Commit(revision, op_id, author, message, seconds, changes)
             extensions.committed(commit)
             return commit
+        raise AssertionError("unreachable")
 
 
 def persist_split(
@@ -103,76 +99,67 @@ def persist_split(
     Namespace by namespace, in the order of staging. What was committed when one fails stays committed and is no
     longer staged, so that calling again goes on from there.
     """
-    room = backend.capabilities.atomic_writes - (1 if history else 0)
+    room = max(1, backend.capabilities.atomic_writes - (1 if history else 0))
+    waiting = [
+        (replica, names[start : start + room])
+        for replica, names in replicas.items()
+        for start in range(0, len(names), room)
+    ]
     commits = []
-    for replica, names in replicas.items():
-        for start in range(0, len(names), room):
-            chunk = {replica: names[start : start + room]}
-            commit = persist(backend, chunk, sign(), on_conflict=on_conflict, history=history)
-            if commit is not None:
-                commits.append(commit)
+    while waiting:
+        replica, names = waiting.pop(0)
+        try:
+            commit = persist(backend, {replica: names}, sign(), on_conflict=on_conflict, history=history)
+        except TooLarge:  # in bytes: nobody can tell before how many records and keys a backend can take
+            if len(names) == 1:
+                raise
+            half = len(names) // 2
+            waiting[:0] = [(replica, names[:half]), (replica, names[half:])]
+            continue
+        if commit is not None:
+            commits.append(commit)
     return commits
 
 
-def difference(replicas: Mapping[Replica, Sequence[str]]) -> ChangeSet:
+def difference(replica: Replica, names: Sequence[str]) -> ChangeSet:
     """Return what a commit of these drafts would change in the store as it is known here."""
-    return ChangeSet(
-        change
-        for replica, names in replicas.items()
-        for change in _changes(Pending(replica, _drafts(replica.view, names), {}))
-    )
-
-
-def _take(replica: Replica, names: Sequence[str], on_conflict: OnConflict, undecided: dict[str, Draft]) -> Pending:
     view = replica.view
     with view.lock:
-        drafts = _drafts(view, names)
-        lost: list[Collision] = []
+        drafts = {name: view.drafts[name] for name in names if name in view.drafts}
+        return ChangeSet(change for name, draft in drafts.items() if (change := _change(view, name, draft)) is not None)
+
+
+def _take(
+    replica: Replica, names: Sequence[str], signature: Signature, on_conflict: OnConflict, *, history: bool
+) -> Pending:
+    """Look at drafts, guards and base in one moment: a guard of a newer state would hold for an older draft."""
+    view, taken = replica.view, Pending(replica, {}, [], [])
+    lost: list[Collision] = []
+    with view.lock:
+        drafts = {name: view.drafts[name] for name in names if name in view.drafts}
         for name, draft in drafts.items():
             theirs = view.committed(name)
             found = collisions(view.namespace, name, draft, theirs)
-            if found and on_conflict != "raise":
-                undecided.setdefault(name, draft)
-                view.settle({name: settle(draft, theirs, keep=on_conflict)})
-                found = []
-            lost += found
+            if found and on_conflict == "raise":
+                lost += found
+                continue
+            decided = settle(draft, theirs, keep=on_conflict) if found else rebase(draft, theirs)
+            if change := _change(view, name, decided):
+                taken.changes.append(change)
+                taken.writes.append(_write(view, change))
         if lost:
             raise _conflict(lost)
-        return Pending(replica, _drafts(view, names), undecided)
+        if taken.changes and history and not is_reserved(view.namespace):
+            taken.writes.append(record_write(view.namespace, view.revision, signature, taken.changes))
+    return taken._replace(drafts=drafts)
 
 
-def _take_back_decisions(pending: Sequence[Pending]) -> None:
-    """Lay the drafts as they were, where nothing was staged meanwhile: a decision counts when it is committed."""
-    for replica, drafts, undecided in pending:
-        with replica.view.lock:
-            now = replica.view.drafts
-            replica.view.settle({name: draft for name, draft in undecided.items() if now.get(name) is drafts.get(name)})
-
-
-def _drafts(view: View, names: Sequence[str]) -> dict[str, Draft]:
-    with view.lock:
-        return {name: view.drafts[name] for name in names if name in view.drafts}
-
-
-def _changes(pending: Pending) -> list[Change]:
-    view = pending.replica.view
-    changes = [Change(view.namespace, name, view.committed(name), draft.mine) for name, draft in pending.drafts.items()]
-    return [change for change in changes if not unchanged(change.old, change.new)]
-
-
-def _plan(pending: Sequence[Pending], signature: Signature, *, history: bool) -> Plan:
-    writes: list[Write] = []
-    everything: list[Change] = []
-    for one in pending:
-        view = one.replica.view
-        with view.lock:
-            changes = _changes(one)
-            writes += [_write(view, change) for change in changes]
-            base = view.revision
-        everything += changes
-        if changes and history and not is_reserved(view.namespace):
-            writes.append(record_write(view.namespace, base, signature, changes))
-    return Plan(writes, ChangeSet(everything))
+def _change(view: View, name: str, draft: Draft) -> Change | None:
+    old = view.committed(name)
+    if unchanged(old, draft.mine):
+        return None
+    sides = [None if side is None else FrozenDict(side) for side in (old, draft.mine)]
+    return Change(view.namespace, name, *sides)
 
 
 def _write(view: View, change: Change) -> Write:
@@ -180,6 +167,15 @@ def _write(view: View, change: Change) -> Write:
     place = {"namespace": change.namespace, "configuration": change.configuration}
     data = None if change.new is None else encode(change.new, **place)
     return Write(change.namespace, change.configuration, data, entry.revision if entry else 0)
+
+
+def _drop_the_empty(pending: Sequence[Pending]) -> None:
+    """Drop the drafts that were decided to change nothing."""
+    for replica, drafts, changes, _ in pending:
+        sent = {change.configuration for change in changes}
+        with replica.view.lock:
+            now = replica.view.drafts
+            replica.view.discard([n for n, draft in drafts.items() if n not in sent and now.get(n) is draft])
 
 
 def _check_size(backend: Backend, writes: Sequence[Write]) -> None:
@@ -194,7 +190,7 @@ def _check_size(backend: Backend, writes: Sequence[Write]) -> None:
         if size > most:
             raise TooLarge(
                 f"{write.namespace}/{write.name} is {size:,} bytes, the backend takes {most:,}; nothing was sent. "
-                "A history record holds the old and the new value of every changed field",
+                "A history record holds the old and the new value of every changed field; history=False leaves it out",
                 namespace=write.namespace,
                 configuration=write.name,
             )
@@ -204,8 +200,9 @@ def _send(backend: Backend, pending: Sequence[Pending], writes: Sequence[Write])
     """Commit, and see that each namespace's copy has it."""
     with contextlib.ExitStack() as sending:
         mine = []
-        for replica, drafts, _ in pending:
+        for replica, drafts, _, _ in pending:
             own = [write for write in writes if write.namespace == replica.namespace]
+            # What is sent may be a decision over a collision; what was staged is what later edits are edits of.
             sent = {write.name: Sent(write.data, drafts[write.name]) for write in own}
             sending.enter_context(replica.sending(sent))
             mine.append((replica, own))
@@ -263,9 +260,12 @@ def _unknown(writes: Sequence[Write]) -> OutcomeUnknown:
 
 def _reread(pending: Sequence[Pending], keys: Sequence[tuple[str, str]]) -> None:
     """Take over what the store has for the names that moved; the drafts are laid over it."""
-    for replica, _, _ in pending:
-        names = [name for namespace, name in keys if namespace == replica.namespace]
-        replica.refresh(names)
+    moved = {one.replica: [name for ns, name in keys if ns == one.replica.namespace] for one in pending}
+    for replica, names in moved.items():
+        if names:
+            replica.refresh(names)
+        elif not any(moved.values()):  # the backend did not say what moved
+            replica.reload()
 
 
 def _conflict(lost: Sequence[Collision]) -> ConflictError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
-from confo.changes import Document, Draft
+from confo.changes import Document, Draft, combine, rebase, unchanged
 from confo.codec import FrozenDict, freeze
 from confo.errors import ConfigurationNotFound, FieldNotFound, InvalidDocument
 from confo.model import MISSING
@@ -19,6 +19,7 @@ def with_field(namespace: str, configuration: str, field: str, value: object) ->
     """Return the edit that sets a field; InvalidName or InvalidDocument."""
     check_configuration(configuration)
     frozen = freeze(value, namespace=namespace, configuration=configuration, field=field)
+    freeze({field: None}, namespace=namespace, configuration=configuration)  # its name is text of the document too
     return lambda document: {**(document or {}), field: frozen}
 
 
@@ -98,8 +99,18 @@ class Editor(MutableMapping[str, Any]):
         self._drafts[name] = self._drafts[name]._replace(mine=mine)
 
     def written(self) -> dict[str, Draft]:
-        """Return the drafts of the documents that were written to."""
-        return {name: draft for name, draft in self._drafts.items() if draft is not self._before[name]}
+        """Return the drafts of the documents that were written to, laid over what was staged meanwhile."""
+        return {
+            name: self._laid(name, draft) for name, draft in self._drafts.items() if draft is not self._before[name]
+        }
+
+    def _laid(self, name: str, draft: Draft) -> Draft:
+        with self._view.lock:
+            began, current = self._before[name], self._view.drafts.get(name)
+            committed = self._view.committed(name)
+            if current is None or unchanged(current.mine, rebase(began, committed).mine):
+                return draft
+            return combine(began, draft, current)
 
     @property
     def namespace(self) -> str:

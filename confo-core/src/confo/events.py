@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple, Self, TypeAlias
 
 from confo.changes import unchanged
 from confo.codec import FrozenDict, decode
-from confo.errors import UnreadableDocument
+from confo.errors import Closed, UnreadableDocument
 from confo.model import MISSING, Change, Entry, same
 
 log = logging.getLogger("confo")
@@ -133,7 +133,8 @@ class Mailbox:
                 return
             self._notices.append(notice)
             if len(self._notices) > self._capacity:
-                self._notices = deque(coalesce(self._notices, self._capacity))
+                # To half, so that folding is not done again for every notice that comes.
+                self._notices = deque(coalesce(self._notices, self._capacity // 2))
             self._news.notify_all()
         if self._wake:
             self._wake()
@@ -169,7 +170,8 @@ def coalesce(notices: deque[Notice], capacity: int) -> list[Notice]:
     for notice in notices:
         entries = _joined(entries, notice.entries)
     commits = sum(notice.commits for notice in notices)
-    return [notices[-1]._replace(kind="resync", entries=entries, origin=None, commits=commits)]
+    resync = notices[-1]._replace(kind="resync", entries=entries, origin=None, commits=commits)
+    return [resync, *(notice for notice in list(folded.values())[-1:] if notice.kind in ("stale", "ready"))]
 
 
 def _one_by_one(notice: Notice) -> list[tuple[str, Entries]]:
@@ -313,11 +315,17 @@ class Hub:
         self.namespace = namespace
         self._subscribers: tuple[Subscription | Changes, ...] = ()
         self._ending: tuple[Subscription | Changes, ...] = ()
+        self._stopped = False
         self._lock = threading.RLock()
 
     def add(self, subscriber: Subscription | Changes) -> None:
         """Tell this subscriber of what comes."""
         with self._lock:
+            if self._stopped:
+                subscriber.mailbox.close()
+                raise Closed(
+                    f"{self.namespace} is not followed any more: its backend was closed", namespace=self.namespace
+                )
             self._subscribers = (*self._subscribers, subscriber)
 
     def remove(self, subscriber: Subscription | Changes) -> None:
@@ -333,6 +341,7 @@ class Hub:
     def stop(self) -> None:
         """Begin to end every subscription."""
         with self._lock:
+            self._stopped = True
             self._ending, self._subscribers = (*self._ending, *self._subscribers), ()
         for subscriber in self._ending:
             subscriber.mailbox.close()

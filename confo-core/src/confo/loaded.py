@@ -10,7 +10,7 @@ from confo.backend import Backend
 from confo.model import State
 from confo.names import check_namespace
 from confo.namespace import Namespace
-from confo.replica import CLOSE_SECONDS
+from confo.replica import CLOSE_SECONDS, Replica
 
 
 class Loaded:
@@ -21,6 +21,7 @@ class Loaded:
         self.kind = kind if isinstance(kind, str) else kind.__name__
         self._history, self._follow = history, follow
         self.current: Namespace | None = None
+        self._closing: list[Replica] = []
         self._namespaces: dict[str, Namespace] = {}
         self._lock = threading.RLock()
 
@@ -57,14 +58,21 @@ class Loaded:
         """Have a lock that no thread of a parent process holds."""
         self._lock = threading.RLock()
 
-    def close(self) -> None:
-        """End the following of every namespace, all at once, and close the backend."""
-        replicas = [one.replica for one in self.opened()]
+    def stop(self) -> None:
+        """Begin to end the following of every namespace, all at once, and close the backend."""
+        self._closing = [one.replica for one in self.opened()]
         self._namespaces.clear()
         self.current = None
-        for replica in replicas:
+        for replica in self._closing:
             replica.stop()
         self.backend.close()
-        until = time.monotonic() + CLOSE_SECONDS
-        for replica in replicas:
+
+    def join(self, until: float) -> None:
+        """Wait for what ``stop`` ends, to this time of the monotonic clock at most."""
+        for replica in self._closing:
             replica.join(until)
+
+    def close(self) -> None:
+        """End everything, within 2 seconds."""
+        self.stop()
+        self.join(time.monotonic() + CLOSE_SECONDS)

@@ -87,7 +87,7 @@ class Snapshot(Mapping[str, FrozenDict]):
 
     def __iter__(self) -> Iterator[str]:
         """Iterate the names."""
-        return iter(self.entries)
+        yield from self.entries  # and hold the snapshot while somebody does
 
     def __len__(self) -> int:
         """Count the configurations."""

@@ -15,7 +15,14 @@ from confo.changes import rebase
 from confo.codec import FrozenDict
 from confo.commits import OnConflict, difference, persist, persist_split
 from confo.editor import Editor, with_document, with_field, without_document, without_field
-from confo.errors import FieldNotFound, InvalidDocument, InvalidName, NotSupported
+from confo.errors import (
+    ConfigurationNotFound,
+    FieldNotFound,
+    InvalidCommit,
+    InvalidDocument,
+    InvalidName,
+    NotSupported,
+)
 from confo.events import Changes, Event, Interest, Subscription
 from confo.history import Signature
 from confo.model import MISSING, ChangeSet, Commit, Snapshot, Status
@@ -49,11 +56,6 @@ class Namespace(Mapping[str, FrozenDict]):
 
     # --- reading ---------------------------------------------------------------------------------
 
-    @property
-    def documents(self) -> Mapping[str, Mapping[str, Any]]:
-        """The documents that were read or staged before, always the same mapping; for the quickest look-up."""
-        return self._view.documents
-
     def get(self, name: str, field: str | None = None, default: Any = RAISE) -> Any:  # type: ignore[override] # fields
         """Return a document, or one of its fields.
 
@@ -78,6 +80,11 @@ class Namespace(Mapping[str, FrozenDict]):
     def __len__(self) -> int:
         """Count the configurations."""
         return self._view.count()
+
+    def all(self) -> dict[str, FrozenDict]:
+        """Return all documents as they are at one moment."""
+        with self._view.lock:
+            return {name: self._view.document(name) for name in self._view.names()}
 
     def __contains__(self, name: object) -> bool:
         """Tell whether the configuration is there, readable or not."""
@@ -155,7 +162,7 @@ class Namespace(Mapping[str, FrozenDict]):
 
     def diff(self) -> ChangeSet:
         """Return what ``persist`` would change."""
-        return difference({self._replica: self.staged})
+        return difference(self._replica, self.staged)
 
     def discard(self, config: str | None = None) -> None:
         """Drop what was staged, of one configuration or of all."""
@@ -222,20 +229,22 @@ class Namespace(Mapping[str, FrozenDict]):
         """Edit documents like dicts: ``with ns.edit() as draft: draft["db"]["host"] = "::1"``.
 
         What the block reads stays as it is, and what it writes is based on that: a field that it wrote and somebody
-        else changed since is a conflict. On leaving, what it wrote is committed as one; after an exception, one of
-        the commit included, nothing of it is left.
+        else changed since is a conflict. On leaving, the documents that it wrote to are committed as one, with what
+        was staged in them; after an exception, one of the commit included, nothing of the block is left.
         """
         editor = Editor(self._view)
         yield editor
-        written = editor.written()
-        with self._view.lock:
-            before = {name: self._view.drafts[name] for name in written if name in self._view.drafts}
-            self._view.settle({name: rebase(draft, self._view.committed(name)) for name, draft in written.items()})
+        view = self._view
+        with view.lock:
+            written = editor.written()
+            before = {name: view.drafts[name] for name in written if name in view.drafts}
+            view.settle({name: rebase(draft, view.committed(name)) for name, draft in written.items()})
         try:
             commit_together(self._backend, [(self, list(written))], message, author, on_conflict)
         except BaseException:
-            self._view.discard(written)
-            self._view.settle(before)
+            with view.lock:
+                view.discard(written)
+                view.settle({name: rebase(draft, view.committed(name)) for name, draft in before.items()})
             raise
 
     def __repr__(self) -> str:
@@ -268,11 +277,12 @@ class Namespace(Mapping[str, FrozenDict]):
 
     def _explain(self, name: str, field: str | None, default: Any) -> Any:
         """Decode what was not read before; return the field, the default, or say what is missing."""
-        if not self._view.has(name):
+        try:
+            document = self._view.document(name)
+        except ConfigurationNotFound:
             if default is RAISE:
-                self._view.resolve(name)  # raises, with the place
+                raise
             return default
-        document = self._view.document(name)
         if field is None or field in document:
             return document if field is None else document[field]
         if default is not RAISE:
@@ -298,12 +308,23 @@ def commit_together(
     if on_conflict not in ("raise", "mine", "theirs"):
         raise ValueError(f"on_conflict is 'raise', 'mine' or 'theirs', not {on_conflict!r}")
     who = default_author() if author is None else author
+    _check_text("message", message)
+    _check_text("author", who)
     replicas = {namespace.replica: names for namespace, names in staged}
     history = all(namespace.keeps_history for namespace, _ in staged)
     if split:
         sign = partial(Signature.new, who, message)
         return persist_split(backend, replicas, sign, on_conflict=on_conflict, history=history)
     return persist(backend, replicas, Signature.new(who, message), on_conflict=on_conflict, history=history)
+
+
+def _check_text(what: str, text: object) -> None:
+    try:
+        if isinstance(text, str) and text.encode() is not None:
+            return
+    except UnicodeEncodeError:
+        pass
+    raise InvalidCommit(f"a commit's {what} is a text that UTF-8 can carry")
 
 
 def _interest(config: str | None, field: str | None) -> Interest:

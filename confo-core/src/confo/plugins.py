@@ -55,6 +55,16 @@ _failed: dict[tuple[str, str], str] = {}
 _lock = threading.RLock()  # importing a plugin may ask for another one in the same thread
 
 
+def _renew_lock() -> None:
+    """Have a lock that no thread of the parent holds, in a forked child."""
+    global _lock  # noqa: PLW0603 - a lock cannot be released by another thread than its owner
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 def installed() -> dict[str, Plugin]:
     """Return every installed kind of backend and who provides it; nothing is loaded."""
     return _listed(BACKENDS)

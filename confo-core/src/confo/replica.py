@@ -19,11 +19,13 @@ from confo import forks
 from confo.backend import Backend, Batch, Watch, Write
 from confo.errors import (
     AuthenticationFailed,
+    BackendUnavailable,
     Closed,
     ConfoError,
     NamespaceNotFound,
     NotSupported,
     PermissionDenied,
+    PluginError,
     ResyncNeeded,
 )
 from confo.events import Hub, Kind, Notice, Origin
@@ -68,7 +70,11 @@ def after_failure(error: BaseException, failures: int, jitter: float) -> Failure
         return Failure(resync=True, pause=0.0 if failures == 0 else pause(failures, jitter), state=State.READY)
     refused = isinstance(error, (PermissionDenied, AuthenticationFailed))
     longest = LONGEST_REFUSED_PAUSE if refused else LONGEST_PAUSE
-    lost = refused or isinstance(error, (NamespaceNotFound, NotSupported)) or not isinstance(error, ConfoError)
+    lost = (
+        refused
+        or isinstance(error, (NamespaceNotFound, NotSupported, PluginError))
+        or not isinstance(error, ConfoError)
+    )
     return Failure(resync=False, pause=pause(failures, jitter, longest), state=State.ERROR if lost else State.STALE)
 
 
@@ -196,7 +202,9 @@ class Replica:
                 self._read()
                 resync = True  # the watch ended to let the audit compare, or the backend was closed
             except Closed:
-                self._closing.set()
+                if not self._closing.is_set():
+                    log.warning("the backend of %s was closed: it is not followed any more", self.namespace)
+                    self.stop()
                 return
             except Exception as error:  # noqa: BLE001 - a plugin's defect must not end the thread in silence
                 failures = 0 if time.monotonic() - began > ALIVE_AFTER else failures
@@ -221,8 +229,8 @@ class Replica:
                 self._apply(batch)
                 if time.monotonic() > self._audit_at:
                     return
-            if not self._closing.is_set():
-                raise Closed("the backend was closed")
+            if not self._closing.is_set():  # either the backend was closed, and says so next, or its watch just ended
+                raise BackendUnavailable(f"the watch of {self.namespace} ended without an error")
         finally:
             self._watch = None
             watch.close()

@@ -17,6 +17,10 @@ class Target(NamedTuple):
     credentials: dict[str, object]
     namespace: str | None
 
+    def __repr__(self) -> str:
+        """Show the kind and the namespace, never a credential."""
+        return f"<Target {self.kind}, namespace {self.namespace}>"
+
 
 def parse(url: str) -> Target:
     """Return what a URL names: the scheme is the kind, the last part of its path the namespace.
@@ -34,6 +38,10 @@ def parse(url: str) -> Target:
         raise CredentialsError("this is no URL; write it like etcd://127.0.0.1:2379/sales") from None
     if not parts.scheme or parts.fragment:
         raise CredentialsError("a URL begins with a kind and '://', and has no '#': etcd://127.0.0.1:2379/sales")
+    if "@" in parts.path + parts.query:  # nothing of it is shown: it may be the rest of a password
+        raise CredentialsError(
+            "a URL's user and password stand before the host; write '/', '?' and '@' in them as %2F, %3F, %40"
+        )
     folder, _, namespace = parts.path.rpartition("/")
     backend = plugins.load(parts.scheme)
     credentials = {

@@ -208,14 +208,12 @@ class View:
     def replace(self, snapshot: Snapshot) -> list[Applied]:
         """Take over a whole state, whatever its revision; return what differs."""
         with self.lock:
-            names = {**self.entries, **snapshot.entries}
-            applied = self._take(
-                [
-                    self._applied(name, snapshot.entries.get(name))
-                    for name in names
-                    if self.entries.get(name) != snapshot.entries.get(name)
-                ]
-            )
+            here, revision = self.entries.copy(), self.revision
+        differing = _differing(here, snapshot.entries)  # without the lock: there may be 100,000
+        with self.lock:
+            if self.newest() != revision:  # something came meanwhile, which is rare
+                differing = _differing(self.entries, snapshot.entries)
+            applied = self._take([self._applied(name, snapshot.entries.get(name)) for name in differing])
             self.revision, self.since = snapshot.revision, time.monotonic()
             self._ahead = {}
             self.entries = self.entries.packed()
@@ -302,6 +300,10 @@ class View:
             elif name in self.documents:
                 shown[name] = self._decoded(name)
         self.documents.update(shown)
+        for name, document in shown.items():  # one by one: what is absent looks the same either way
+            if document is _ABSENT:
+                self.documents.pop(name, None)
+                self._frozen.pop(name, None)
 
     def _decoded(self, name: str) -> Mapping[str, Any]:
         try:
@@ -319,3 +321,8 @@ class View:
             namespace=self.namespace,
             configuration=name,
         )
+
+
+def _differing(here: Mapping[str, Entry], there: Mapping[str, Entry]) -> list[str]:
+    gone = [name for name in here if name not in there]
+    return gone + [name for name, entry in there.items() if here.get(name) != entry]

@@ -66,7 +66,7 @@ class Connection:
         self._channel: grpc.Channel | None = None
         self._methods: dict[str, Message] = {}
         self._closed = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         gate.guard(self)
 
     def call(self, method: str, request: Message, timeout: float, metadata: Metadata) -> Message:
@@ -96,7 +96,7 @@ class Connection:
     def close(self) -> None:
         """Close the channel for good: calls under way end at once with CANCELLED."""
         self._closed = True
-        with gate:
+        with gate, self._lock:
             channel, self._channel = self._channel, None
             if channel is not None:
                 channel.close()

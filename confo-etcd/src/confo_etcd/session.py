@@ -40,7 +40,7 @@ class _Process:
     """What one process owns. A forked child makes its own: gRPC channels do not survive a fork."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.connections: dict[str, Connection] = {}
         self.owned: set[Closable] = set()
         self.token: str | None = None

@@ -40,7 +40,7 @@ class EtcdWatch(Watch):
         self._asked = f"watch namespace {namespace!r}"
         self._endpoint = session.endpoint()
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._ended = threading.Event()
         self._closed = False
         self._failure: ConfoError | None = None
