@@ -234,6 +234,23 @@ def unavailable(writes):
     raise BackendUnavailable("down")
 
 
+def test_an_edit_is_given_up_for_what_the_store_has_now(sales, theirs, store):
+    """With "theirs", an edit yields to the store as it is, not as it was when this process last looked."""
+    sales.set("n", "x", 1)
+    sales.persist()
+    theirs.reload()
+    sales.delete("n")
+    sales.persist()
+    theirs.set("n", "y", 1)
+    with pytest.raises(ConflictError):
+        theirs.persist()
+    sales.set("n", "x", 2)
+    sales.persist()
+    theirs.persist(on_conflict="theirs")
+    assert store.load("sales")["n"] == {"x": 2, "y": 1}
+    assert theirs.staged == []
+
+
 def test_on_conflict_takes_three_words(sales):
     """Another word is refused before anything is sent."""
     sales.set("database", "host", "a")

@@ -65,6 +65,11 @@ def persist(
         for attempt in itertools.count():
             pending = [_take(one, names, signature, on_conflict, history=history) for one, names in replicas.items()]
             changes = ChangeSet(change for one in pending for change in one.changes)
+            if attempt == 0 and any(map(_given_up, pending)):
+                # An edit is given up for what the store has now, not for what it had when it was last looked at.
+                for one in pending:
+                    one.replica.refresh(_given_up(one))
+                continue
             if not changes:
                 _drop_the_empty(pending)
                 return None
@@ -169,13 +174,19 @@ def _write(view: View, change: Change) -> Write:
     return Write(change.namespace, change.configuration, data, entry.revision if entry else 0)
 
 
+def _given_up(pending: Pending) -> list[str]:
+    """Return the names whose drafts were decided to change nothing."""
+    sent = {change.configuration for change in pending.changes}
+    return [name for name in pending.drafts if name not in sent]
+
+
 def _drop_the_empty(pending: Sequence[Pending]) -> None:
-    """Drop the drafts that were decided to change nothing."""
-    for replica, drafts, changes, _ in pending:
-        sent = {change.configuration for change in changes}
-        with replica.view.lock:
-            now = replica.view.drafts
-            replica.view.discard([n for n, draft in drafts.items() if n not in sent and now.get(n) is draft])
+    """Drop the drafts that were decided to change nothing; what was staged since is an edit of what they were."""
+    for one in pending:
+        view = one.replica.view
+        with view.lock:
+            since = {n: Draft(one.drafts[n].mine, view.drafts[n].mine) for n in _given_up(one) if n in view.drafts}
+            view.settle({name: rebase(draft, view.committed(name)) for name, draft in since.items()})
 
 
 def _check_size(backend: Backend, writes: Sequence[Write]) -> None:
