@@ -567,13 +567,13 @@ def test_a_failed_block_leaves_no_old_state(config, sales, theirs, store, monkey
 
 def test_a_commit_is_of_one_moment(sales, theirs, store, monkeypatch):
     """A foreign commit that arrives while persist() gathers what to send is merged, not written over."""
-    from confo import commits
+    from confo import extensions
 
     sales.set("n", {"x": 1, "g": 1})
     sales.persist()
     theirs.reload()
     sales.set("n", "x", 2)
-    check = commits.extensions.check
+    check = extensions.check
 
     def meanwhile(changes):
         monkeypatch.undo()
@@ -582,7 +582,7 @@ def test_a_commit_is_of_one_moment(sales, theirs, store, monkeypatch):
         sales.reload()
         check(changes)
 
-    monkeypatch.setattr(commits.extensions, "check", meanwhile)
+    monkeypatch.setattr(extensions, "check", meanwhile)
     sales.persist()
     assert store.load("sales")["n"] == {"x": 2, "g": 99}
 
