@@ -6,6 +6,7 @@ shared with programs in other languages, so here a document is what RFC 8259 cal
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import sys
@@ -23,6 +24,8 @@ MAX_DEPTH = 64
 """Levels of nesting, the document itself the first: copying and comparing recurse, so the limit must be low."""
 MAX_BYTES = 1024 * 1024
 """Bytes of a document: etcd takes requests of 1.5 MiB, ZooKeeper znodes of 1 MiB."""
+SMALL_BYTES = 16 * 1024
+"""Documents up to this size are decoded once for all who look at the same bytes soon after one another."""
 
 
 def _refuse(_self: object, *_args: object, **_kwargs: object) -> NoReturn:
@@ -82,12 +85,12 @@ def thaw(value: JSON) -> JSON:
 
 
 def decode(data: bytes, *, namespace: str, configuration: str) -> dict[str, JSON]:
-    """Return the document in these bytes: a plain dict whose nested values are frozen.
+    """Return the document in these bytes: a plain dict whose nested values are frozen; not to be changed.
 
     Raises UnreadableDocument with the place and the reason, never with a value.
     """
     try:
-        return _decode(data)
+        return _decode_again(data) if len(data) <= SMALL_BYTES else _decode(data)
     except _Refused as refused:
         reason = str(refused)
     raise UnreadableDocument(
@@ -96,6 +99,17 @@ def decode(data: bytes, *, namespace: str, configuration: str) -> dict[str, JSON
         namespace=namespace,
         configuration=configuration,
     )
+
+
+def decode_record(data: bytes) -> dict[str, JSON]:
+    """Return what a record of the core's own holds; InvalidDocument if it is none.
+
+    A record has the old and the new values of documents inside it, so it may be larger and deeper than any of them.
+    """
+    try:
+        return _decode(data, most_bytes=sys.maxsize, deepest=2 * MAX_DEPTH)
+    except _Refused as refused:
+        raise InvalidDocument(f"a record of the history cannot be read: {refused}") from None
 
 
 def encode(document: Mapping[str, JSON], *, namespace: str, configuration: str) -> bytes:
@@ -147,9 +161,9 @@ class _Refused(ValueError):
     """Why a value or a text is no document; the caller adds the place."""
 
 
-def _decode(data: bytes) -> dict[str, JSON]:
-    if len(data) > MAX_BYTES:
-        raise _Refused(f"it is too large ({len(data):,} bytes, the limit is {MAX_BYTES:,})")
+def _decode(data: bytes, *, most_bytes: int = MAX_BYTES, deepest: int = MAX_DEPTH) -> dict[str, JSON]:
+    if len(data) > most_bytes:
+        raise _Refused(f"it is too large ({len(data):,} bytes, the limit is {most_bytes:,})")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -160,7 +174,7 @@ def _decode(data: bytes) -> dict[str, JSON]:
         what = error.msg.partition(":")[0]  # what follows a colon may quote the text
         raise _Refused(f"not JSON: {what} at line {error.lineno} column {error.colno}") from None
     except RecursionError:
-        raise _Refused(f"it is nested deeper than {MAX_DEPTH} levels") from None
+        raise _Refused(f"it is nested deeper than {deepest} levels") from None
     except _Refused:
         raise
     except ValueError:
@@ -168,14 +182,18 @@ def _decode(data: bytes) -> dict[str, JSON]:
     if not isinstance(value, dict):
         raise _Refused(f"it is {_JSON_TYPE[type(value)]}, not an object")
     # No nesting without brackets: the walk is saved for nearly every document.
-    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
-        raise _Refused(f"it is nested deeper than {MAX_DEPTH} levels")
+    if data.count(b"{") + data.count(b"[") > deepest and _depth(value) > deepest:
+        raise _Refused(f"it is nested deeper than {deepest} levels")
     if "\\u" in text:  # only an escape can bring a lone surrogate into valid UTF-8
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise _Refused("a text in it has a lone surrogate") from None
     return dict(value)
+
+
+# A change is looked at by the reader, by each subscriber, and once more as what was before the next change.
+_decode_again = functools.lru_cache(maxsize=64)(_decode)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> FrozenDict:

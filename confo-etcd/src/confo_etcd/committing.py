@@ -82,23 +82,36 @@ def check(writes: Sequence[Write]) -> None:
 
 
 def _transaction(writes: Iterable[Write], guarded: Iterable[Write], marked: Iterable[str], layout: Layout) -> Message:
+    """Build the request in place: a message made apart and copied in takes three times as long."""
     wire = schema()
     request = wire.TxnRequest()
     for write in guarded:
-        key = layout.key(write.namespace, write.name)
-        request.compare.add(key=key, target=wire.Compare.MOD, result=wire.Compare.EQUAL, mod_revision=write.expected)
-        request.failure.add().request_range.CopyFrom(wire.RangeRequest(key=key, keys_only=True))
+        guard, key = request.compare.add(), layout.key(write.namespace, write.name)
+        guard.key, guard.target, guard.result, guard.mod_revision = (
+            key,
+            wire.Compare.MOD,
+            wire.Compare.EQUAL,
+            write.expected,
+        )
+        _look(request, key)
     for namespace in marked:
-        marker = layout.marker(namespace)
-        request.compare.add(key=marker, target=wire.Compare.VERSION, result=wire.Compare.GREATER, version=0)
-        request.failure.add().request_range.CopyFrom(wire.RangeRequest(key=marker, keys_only=True))
+        guard, key = request.compare.add(), layout.marker(namespace)
+        guard.key, guard.target, guard.result, guard.version = key, wire.Compare.VERSION, wire.Compare.GREATER, 0
+        _look(request, key)
     for write in writes:
-        key = layout.key(write.namespace, write.name)
+        operation, key = request.success.add(), layout.key(write.namespace, write.name)
         if write.data is None:
-            request.success.add().request_delete_range.CopyFrom(wire.DeleteRangeRequest(key=key))
+            operation.request_delete_range.key = key
         else:
-            request.success.add().request_put.CopyFrom(wire.PutRequest(key=key, value=write.data))
+            put = operation.request_put
+            put.key, put.value = key, write.data
     return request
+
+
+def _look(request: Message, key: bytes) -> None:
+    """Have a failed transaction answer what is there, without its value."""
+    found = request.failure.add().request_range
+    found.key, found.keys_only = key, True
 
 
 def refused(planned: Plan, answer: Message) -> list[str]:

@@ -7,7 +7,6 @@ another order loses events (etcd3aio resumed from the revision of a ``created`` 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import groupby
 
 from confo import BackendUnavailable, Batch, ConfoError, Entry, PermissionDenied, ResyncNeeded
 from confo_etcd.connection import Version
@@ -76,19 +75,21 @@ class Position:
 
     def _batches(self, events: Iterable[Message]) -> list[Batch]:
         delete = schema().Event.DELETE
-        batches = []
-        for revision, group in groupby(events, key=lambda event: event.kv.mod_revision):
-            if revision <= self.revision:
-                continue  # 3.4.23 tells some events twice, and a lagging member tells old ones
-            self.revision = revision
-            entries = {
-                name: None if event.type == delete else Entry(event.kv.value, revision)
-                for event in group
-                if (name := event.kv.key[self._cut :].decode("utf-8", "backslashreplace")) and "/" not in name
-            }
-            if entries:
+        batches: list[Batch] = []
+        entries: dict[str, Entry | None] = {}
+        for event in events:
+            kv = event.kv
+            revision = kv.mod_revision
+            if revision > self.revision:
+                self.revision = revision
+                entries = {}
                 batches.append(Batch(revision, entries))
-        return batches
+            elif not batches or revision < self.revision:
+                continue  # 3.4.23 tells some events twice, and a lagging member tells old ones
+            name = kv.key[self._cut :].decode("utf-8", "backslashreplace")
+            if name and "/" not in name:
+                entries[name] = None if event.type == delete else Entry(kv.value, revision)
+        return [batch for batch in batches if batch.entries]
 
     def _resync(self, reason: str) -> ConfoError:
         return ResyncNeeded(
