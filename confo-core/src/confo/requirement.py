@@ -37,6 +37,7 @@ def refusal(requirements: Iterable[str], core_version: str) -> str | None:
 def _meets(have: Release, operator: str, version: str, wildcard: str) -> bool:
     want = _release(version)
     if operator == "~=":
+        have = _padded(have, len(want))
         return have >= want and have[: len(want) - 1] == want[:-1]
     if wildcard:
         have = have[: len(want)]
