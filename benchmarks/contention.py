@@ -28,7 +28,7 @@ from typing import Any
 
 from measure import Helper, Row, etcd, options, report
 
-from confo import Backends, ConflictError, Confo, Namespace
+from confo import Backends, ConflictError, Confo, Namespace, Retention
 from confo_etcd import EtcdBackend
 
 PROCESSES = ("left", "right")
@@ -37,7 +37,8 @@ PERSISTS = 1000
 
 def opened(config: Confo, port: int) -> Namespace:
     """Load the backend and return the namespace."""
-    config.load_backend({"host": "127.0.0.1", "port": port}, "etcd", Backends.ETCD_BACKEND)
+    everything = Retention(count=None)  # records are counted at the end
+    config.load_backend({"host": "127.0.0.1", "port": port}, "etcd", Backends.ETCD_BACKEND, history=everything)
     config.activate_backend("etcd")
     return config.namespace("shared")
 

@@ -35,9 +35,10 @@ def test_the_seed_is_in_it():
     assert BLOCKS[0] == SEED
 
 
-def test_the_blocks_run(server, capsys):
+def test_the_blocks_run(server, capsys, monkeypatch, tmp_path):
     """Every block of the README runs, in order, against a real etcd; only the port is the test's own."""
     names = {}
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for block in BLOCKS[:-1]:
         exec(compile(block.replace("2379", str(server.port)), str(README), "exec"), names)
         if block == BLOCKS[1]:
@@ -51,7 +52,8 @@ def test_the_blocks_run(server, capsys):
         again.load_backend({"host": "127.0.0.1", "port": server.port}, "e", "etcd")
         again.activate_backend("e")
         again.use_namespace("sales")
-        assert again.get("database", "host") == "10.0.0.7"
+        assert again.get("database", "host") == "127.0.0.1"
+        assert [commit.author for commit in again.namespace("sales").history(limit=2)][1] == "kabelo"
 
 
 def test_the_memory_block_runs():

@@ -420,7 +420,7 @@ def test_status_and_health(config, sales):
     assert health["backends"]["store"]["namespaces"]["sales"]["state"] == "READY"
     config.close()
     assert sales.status().state is State.CLOSED
-    assert config.health() == {"ready": True, "backends": {}}
+    assert config.health() == {"ready": True, "serving": True, "backends": {}}
 
 
 def test_closing_leaves_nothing(credentials, config):

@@ -316,7 +316,7 @@ def test_every_commit_leaves_its_record(sales, store):
     record = json.loads(entry.data)
     assert (record["op"], record["author"], record["message"]) == (commit.op_id, "kabelo", "why")
     assert record["changes"] == {
-        "database": {"existed": False, "exists": True, "fields": {"host": {"new": "a"}, "note": {"new": None}}}
+        "database": {"was": 0, "exists": True, "fields": {"host": {"new": "a"}, "note": {"new": None}}}
     }
 
 
@@ -575,12 +575,12 @@ def test_a_commit_is_of_one_moment(sales, theirs, store, monkeypatch):
     sales.set("n", "x", 2)
     check = extensions.check
 
-    def meanwhile(changes):
+    def meanwhile(*commit):
         monkeypatch.undo()
         theirs.set("n", "g", 99)
         theirs.persist()
         sales.reload()
-        check(changes)
+        check(*commit)
 
     monkeypatch.setattr(extensions, "check", meanwhile)
     sales.persist()

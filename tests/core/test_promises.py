@@ -228,12 +228,12 @@ def a_persist_is_one_commit(handle, store):
 
 def commit_one_by_one(monkeypatch):
     """Send every write as a commit of its own."""
-    send = commits._commit
+    send = commits.send
 
     def single(backend, writes):
         return max(send(backend, [write]) for write in writes)
 
-    monkeypatch.setattr(commits, "_commit", single)
+    monkeypatch.setattr(commits, "send", single)
 
 
 test_3_a_persist_is_one_commit = with_control(a_persist_is_one_commit, commit_one_by_one)

@@ -23,6 +23,16 @@ def test_back_off_doubles_to_five_seconds_with_full_jitter():
     assert pause(5, 0.25) == pytest.approx(0.8)
 
 
+def test_a_stream_that_had_lived_is_resumed_within_three_seconds():
+    """Clients that lose one server together come back over three seconds; a refusal is no loss."""
+    lost = BackendUnavailable("x")
+    assert after_failure(lost, 0, 1.0, lived=True).pause == pytest.approx(3.0)
+    assert after_failure(lost, 0, 0.5, lived=True).pause == pytest.approx(1.5)
+    assert after_failure(lost, 0, 1.0).pause == pytest.approx(0.1)
+    assert after_failure(PermissionDenied("x"), 0, 1.0, lived=True).pause == pytest.approx(0.1)
+    assert after_failure(ResyncNeeded("x"), 0, 1.0, lived=True).pause == 0.0
+
+
 @pytest.mark.parametrize(
     ("error", "failures", "resync", "longest", "state"),
     [

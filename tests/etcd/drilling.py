@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
-from confo import BackendUnavailable, Commit, ConflictError, Confo, Event, Namespace, OutcomeUnknown, Write
+from confo import BackendUnavailable, Commit, ConflictError, Confo, Event, Namespace, OutcomeUnknown, Retention, Write
 from confo_etcd import EtcdBackend
 from confo_etcd.layout import past
 from confo_etcd.schema import schema
@@ -32,7 +32,8 @@ def following(endpoints: str | Sequence[str], *, create: bool = False, **credent
     chosen = [endpoints] if isinstance(endpoints, str) else list(endpoints)
     config = Confo._new("drill")
     with config:
-        config.load_backend({"endpoints": chosen, **credentials}, "store", "etcd")
+        everything = Retention(count=None)  # the verdict is read off the whole history
+        config.load_backend({"endpoints": chosen, **credentials}, "store", "etcd", history=everything)
         config.activate_backend("store")
         if create:
             config.create_namespace("sales")
@@ -316,7 +317,7 @@ def fold(records: Sequence[Record]) -> tuple[dict[str, Any], dict[str, int]]:
     for record in records:
         for name, change in record.changes.items():
             document = documents.pop(name, None)
-            assert (document is not None) == change["existed"], f"revision {record.revision} missed one of {name}"
+            assert (document is not None) == bool(change["was"]), f"revision {record.revision} missed one of {name}"
             document = dict(document or {})
             for field, sides in change["fields"].items():
                 before = {"old": document.pop(field)} if field in document else {}

@@ -25,10 +25,13 @@ with confo.open("memory:///sales", create=True) as config:
     config.set("database", {"port": 5432, "password": "hunter2"}, None)
     revision = config.persist(message="first", author="kabelo").revision
     config.set("database", "port", 70000)
-    try:
-        config.persist()
-    except confo.CommitRefused as error:
-        refused = str(error)
+    refused = []
+    for message in ("port", " "):
+        try:
+            config.persist(message=message, author="kabelo")
+        except confo.CommitRefused as error:
+            refused.append(str(error))
+        config.set("database", "port", 5433)
 print(json.dumps({"lines": lines, "revision": revision, "refused": refused,
                   "listed": {k: p.distribution for k, p in confo.plugins.extensions().items()}}))
 """
@@ -36,13 +39,15 @@ print(json.dumps({"lines": lines, "revision": revision, "refused": refused,
 
 @pytest.mark.slow
 def test_house_rules(wheels, tmp_path):
-    """The policy refuses a port out of range by name, and the audit log has a line for every commit, with no value."""
+    """Policies refuse a port out of range and a commit without a message; every commit has an audit line, no value."""
     made = [*wheels["wheel"].values(), build(EXAMPLE, tmp_path)]
     environment = make_environment(tmp_path / "environment", "wheel", made)
     seen = json.loads(environment.run(PROGRAM))
-    assert seen["listed"] == {"audit-log": "confo-house-rules", "port-policy": "confo-house-rules"}
+    assert seen["listed"] == dict.fromkeys(("audit-log", "message-policy", "port-policy"), "confo-house-rules")
     assert seen["lines"] == [f"revision {seen['revision']} by kabelo: sales/database['port', 'password'] (first)"]
-    assert seen["refused"] == (
+    assert seen["refused"] == [
         "the plugin port-policy (confo-house-rules 1.0.0) refuses this commit: sales/database: 'port' is a number from "
-        "1 to 65535; nothing was sent"
-    )
+        "1 to 65535; nothing was sent",
+        "the plugin message-policy (confo-house-rules 1.0.0) refuses this commit: kabelo gave no message: "
+        "persist(message='why'); nothing was sent",
+    ]

@@ -267,6 +267,22 @@ class FoldsCase(MemoryBackend):
 # --- reading -----------------------------------------------------------------------------------------
 
 
+class PastIsPresent(MemoryBackend):
+    """Says that it reads older revisions, and reads the present."""
+
+    capabilities = declaring(reads_past=True)
+
+    def read_at(self, namespace, names, revision):
+        return self.read(namespace, names)
+
+
+class PastUndeclared(MemoryBackend):
+    """Answers what it declares that it cannot answer."""
+
+    def read_at(self, namespace, names, revision):
+        return self.read(namespace, names)
+
+
 class StaleRead(MemoryBackend):
     """Reads from the copy that it loaded."""
 
@@ -417,7 +433,7 @@ class TellsOthers(MemoryBackend):
         for namespace, name, data, _ in writes:
             if namespace == "sales2":
                 with self.store.changed:
-                    self.store._remember("sales", {name: Entry(data, revision)})
+                    self.store._remember({"sales": {name: Entry(data, revision)}})
         return revision
 
 
@@ -562,6 +578,14 @@ class WorksAfterClose(MemoryBackend):
 
     def _open(self):
         return self.store
+
+
+class IdentityOfTheHandle(MemoryBackend):
+    """Names itself instead of the store."""
+
+    @property
+    def identity(self):
+        return str(id(self))
 
 
 class Forgets(MemoryBackend):

@@ -6,20 +6,25 @@ The module has its users' spelling: ``from confo.Confo import Confo``.
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from confo import forks, plugins
 from confo.backend import Backend
+from confo.cache import Cache, prepare
 from confo.codec import FrozenDict
 from confo.commits import OnConflict
+from confo.copying import Copied
 from confo.errors import (
     BackendExists,
     BackendNotFound,
     CredentialsError,
+    InvalidOption,
     NamespaceNotFound,
     NoActiveBackend,
     NoNamespaceChosen,
@@ -30,6 +35,10 @@ from confo.model import MISSING, Commit
 from confo.names import check_configuration, check_namespace
 from confo.namespace import RAISE, Namespace, commit_together
 from confo.replica import CLOSE_SECONDS
+from confo.retention import Retention
+from confo.staleness import OnStale
+from confo.start import open_by
+from confo.start import parse as parse_start
 from confo.url import parse
 
 _registry: dict[str | None, Confo] = {}
@@ -79,7 +88,10 @@ class Confo:
         name: str,
         backend_type: str | type[Backend],
         *,
-        history: bool = True,
+        start: str = "require",
+        cache: str | os.PathLike[str] | None = None,
+        timeout: float | None = None,
+        history: bool | Retention = True,
         follow: bool = True,
     ) -> None:
         """Open a store and keep it under a name of your choice.
@@ -88,7 +100,16 @@ class Confo:
         leaves a record beside the documents. With ``follow`` a namespace is kept up to date from its first use on;
         without, it is read once, and again by ``reload()``.
 
-        Raises BackendNotInstalled, CredentialsError, BackendUnavailable, PermissionDenied or BackendExists.
+        ``start`` is for this call and for the first use of each namespace: "require" has the store's own state, or
+        raises; "wait:10" tries again for 10 seconds before it raises; "last-known-good" takes what was kept of a
+        namespace when the store is not there, says so in ``status()``, and goes on trying by itself. ``timeout`` is
+        how many seconds the program waits for the store (None: the backend's own timeout, and 5 seconds with
+        "last-known-good"). ``cache`` is the folder where each namespace is kept from then on, documents in plain
+        text, for this user only; "last-known-good" uses the platform's cache folder when none is given.
+
+        Raises BackendNotInstalled, CredentialsError, BackendUnavailable, PermissionDenied, BackendExists,
+        InvalidOption or CacheError. With "last-known-good" a store that cannot be reached raises nothing here: a
+        namespace of which nothing was kept raises NotReadyError when it is used.
         """
         if not name or type(name) is not str:
             raise CredentialsError(f"a backend's name is a text that is not empty, not {type(name).__name__}")
@@ -96,9 +117,16 @@ class Confo:
             raise CredentialsError(
                 f"credentials of backend {name!r} are a dict, not {type(credentials).__name__}", backend=name
             )
+        policy = parse_start(start, timeout)
+        given = dict(credentials)
         with self._lock:
             self._refuse_twice(name)
-        backend = open_guarded(_class(backend_type), dict(credentials), _described(backend_type))
+        found = _class(backend_type)
+        kept = None
+        if cache is not None or policy.falls_back:
+            kind = backend_type if isinstance(backend_type, str) else found.__qualname__
+            kept = Cache(prepare(cache), kind, name, given)
+        backend = open_by(policy, found, partial(open_guarded, found, given, _described(backend_type)))
         with self._lock:
             try:
                 self._refuse_twice(name)
@@ -106,7 +134,9 @@ class Confo:
                 backend.close()
                 raise
             _all.add(self)
-            self._loaded[name] = Loaded(name, backend_type, backend, history=history, follow=follow)
+            self._loaded[name] = Loaded(
+                name, backend_type, backend, history=_retention(history), follow=follow, start=policy, cache=kept
+            )
 
     async def aload_backend(
         self, credentials: Mapping[str, object], name: str, backend_type: str | type[Backend], **options: Any
@@ -167,11 +197,16 @@ class Confo:
     def health(self) -> dict[str, Any]:
         """Return plain data for a readiness probe: is every namespace in use followed and fresh, and what of each.
 
-        {"ready": bool, "backends": {name: {"kind", "ready", "namespaces": {name: {"state", "revision", "age",
-        "source", "error"}}}}}; ``age`` in seconds; no values. Asks no store.
+        {"ready": bool, "serving": bool, "backends": {name: {"kind", "ready", "serving", "namespaces": {name: {"state",
+        "revision", "age", "source", "error"}}}}}; ``age`` in seconds; no values. Asks no store. "serving" is true
+        also for what is stale: it is false when a read would raise, beyond a limit of staleness or when closed.
         """
         backends = {name: loaded.health() for name, loaded in self._loaded.copy().items()}
-        return {"ready": all(one["ready"] for one in backends.values()), "backends": backends}
+        return {
+            "ready": all(one["ready"] for one in backends.values()),
+            "serving": all(one["serving"] for one in backends.values()),
+            "backends": backends,
+        }
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -190,17 +225,18 @@ class Confo:
         self._backend().create_namespace(check_namespace(namespace))
 
     def delete_namespace(self, namespace: str) -> None:
-        """Delete a namespace of the active backend and all its configurations."""
+        """Delete a namespace of the active backend and all its configurations; its history stays."""
         loaded = self._require_active()
-        loaded.backend.delete_namespace(check_namespace(namespace))
+        loaded.delete_namespace(namespace)
         with self._lock:
-            loaded.forget(namespace)
             self._show()
 
-    def use_namespace(self, system_name: str) -> None:
-        """Choose the namespace that get, set and the like work on."""
+    def use_namespace(
+        self, system_name: str, *, max_staleness: float | None = None, on_stale: OnStale | None = None
+    ) -> None:
+        """Choose the namespace that get, set and the like work on; see ``namespace`` for the options."""
         loaded = self._require_active()
-        chosen = loaded.namespace(system_name)
+        chosen = loaded.namespace(system_name, max_staleness=max_staleness, on_stale=on_stale)
         with self._lock:
             loaded.current = chosen
             self._show()
@@ -213,10 +249,47 @@ class Confo:
         current = "*" if loaded.current is None else loaded.current.name
         return {"all_namespaces": loaded.backend.namespaces(), "current_namespace": current}
 
-    def namespace(self, namespace: str, backend: str | None = None) -> Namespace:
-        """Return a handle that stays at this namespace; of the active backend, or of the one named."""
+    def namespace(
+        self,
+        namespace: str,
+        backend: str | None = None,
+        *,
+        max_staleness: float | None = None,
+        on_stale: OnStale | None = None,
+    ) -> Namespace:
+        """Return a handle that stays at this namespace; of the active backend, or of the one named.
+
+        There is one handle a namespace. ``max_staleness`` is how many seconds old what it reads may be, and
+        ``on_stale`` what a read does beyond: "raise" (the default), "warn" or "serve"; see
+        ``Namespace.limit_staleness``.
+        """
         loaded = self._require_active() if backend is None else self._get_loaded(backend)
-        return loaded.namespace(namespace)
+        return loaded.namespace(namespace, max_staleness=max_staleness, on_stale=on_stale)
+
+    def copy(
+        self,
+        from_backend: str,
+        to_backend: str,
+        namespaces: Sequence[str] | None = None,
+        *,
+        overwrite: bool = False,
+        author: str | None = None,
+    ) -> dict[str, Copied]:
+        """Copy namespaces from one loaded backend to another, with their history; all of them if none is named.
+
+        Documents are copied as they are stored, read back and compared. Commits are done again, each with its op id,
+        author, message and time, unless the target has a history of its own there. What only the target has stays.
+        A copy that was cut short goes on when it is asked for again. Returns {namespace: Copied(revision of the source,
+        documents written, commits made)}.
+
+        ConfigurationExists, with every name and before anything is written, when the target has other documents of the
+        same names and ``overwrite`` does not say to replace them.
+        """
+        source, target = self._get_loaded(from_backend), self._get_loaded(to_backend)
+        if source is target:
+            raise InvalidOption(f"copy from {from_backend!r} to itself: name two backends")
+        message = f"copy from {from_backend}"
+        return source.copy_to(target, namespaces, message, author, overwrite=overwrite)
 
     # --- configurations of the namespace in use --------------------------------------------------
 
@@ -376,6 +449,14 @@ def _close_all() -> None:
     """End the threads while the interpreter is whole."""
     for config in list(_all):
         config.close()
+
+
+def _retention(history: object) -> Retention | None:
+    if isinstance(history, Retention):
+        return history.check()
+    if isinstance(history, bool):
+        return Retention() if history else None
+    raise InvalidOption(f"history is True, False or a confo.Retention, not {type(history).__name__}")
 
 
 def _described(backend_type: str | type[Backend]) -> str:

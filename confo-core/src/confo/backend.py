@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal, NamedTuple, Self
 
-from confo.errors import CredentialsError
+from confo.errors import CredentialsError, NotSupported
 from confo.model import Entry, Snapshot
 
 
@@ -76,6 +76,8 @@ class Capabilities:
     """Each ``Batch`` is exactly one commit; else it may be several whole ones."""
     shared: bool
     """Other processes see the same store."""
+    reads_past: bool = False
+    """``read_at`` can tell of older revisions, for a while; without, it raises NotSupported."""
 
 
 HEARTBEAT_SECONDS: Final = 10.0
@@ -106,6 +108,14 @@ class Backend(ABC):
     """One opened store."""
 
     capabilities: Capabilities
+
+    @property
+    def identity(self) -> str:
+        """Name the store for good, as last seen and without asking it; empty when the store cannot tell.
+
+        Another cluster, folder or store has another one, so that a store put in the place of another is noticed.
+        """
+        return ""
 
     @classmethod
     @abstractmethod
@@ -158,6 +168,16 @@ class Backend(ABC):
 
         ``reverse`` gives them from the greatest name down, ``start`` being the greatest ("": from the end).
         """
+
+    def read_at(self, namespace: str, names: Sequence[str], revision: int) -> dict[str, Entry]:
+        """Return those of these names that existed at an older revision, as they were then.
+
+        RevisionNotFound when the store has forgotten it. Override it, and declare ``reads_past``, for a store that
+        keeps what was overwritten: then even what other tools wrote can be looked up.
+        """
+        raise NotSupported(
+            f"this store keeps no older state of {', '.join(names)}", namespace=namespace, revision=revision
+        )
 
     @abstractmethod
     def commit(self, writes: Sequence[Write]) -> int:

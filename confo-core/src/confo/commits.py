@@ -24,6 +24,7 @@ from confo.model import Change, ChangeSet, Collision, Commit
 from confo.names import is_reserved
 from confo.outcome import After, after_error
 from confo.replica import Replica, pause
+from confo.retention import Ledger
 from confo.view import Sent, View
 
 OnConflict: TypeAlias = Literal["raise", "mine", "theirs"]
@@ -44,6 +45,8 @@ class Pending(NamedTuple):
     """The drafts as they are staged; what was decided for this commit is in ``changes`` only."""
     changes: list[Change]
     writes: list[Write]
+    ledger: Ledger | None
+    """Of the records that the commit adds to; None leaves no record."""
 
 
 def persist(
@@ -52,18 +55,22 @@ def persist(
     signature: Signature,
     *,
     on_conflict: OnConflict = "raise",
-    history: bool = True,
+    ledgers: Mapping[Replica, Ledger],
 ) -> Commit | None:
     """Commit the drafts of these names as one; None when there is nothing to commit.
 
+    What has a ledger leaves a record, and trims the history by what is due to go.
     Raises ConflictError for every field that was changed here and in the store, TooLarge before anything is sent,
     OutcomeUnknown when not even repeating tells. Drafts stay staged unless they were committed.
     """
     with contextlib.ExitStack() as locks:
         for replica in sorted(replicas, key=lambda one: one.namespace):  # in one order: no two wait for each other
             locks.enter_context(replica.persisting)
+        for replica in replicas:
+            if replicas[replica]:
+                replica.see_store()
         for attempt in itertools.count():
-            pending = [_take(one, names, signature, on_conflict, history=history) for one, names in replicas.items()]
+            pending = [_take(one, names, signature, on_conflict, ledgers.get(one)) for one, names in replicas.items()]
             changes = ChangeSet(change for one in pending for change in one.changes)
             if attempt == 0 and any(map(_given_up, pending)):
                 # An edit is given up for what the store has now, not for what it had when it was last looked at.
@@ -74,16 +81,18 @@ def persist(
                 _drop_the_empty(pending)
                 return None
             writes = [write for one in pending for write in one.writes]
-            extensions.check(changes)
+            extensions.check(changes, signature)
             _check_size(backend, writes)
+            trims = _trims(pending, backend.capabilities.atomic_writes - len(writes))
             try:
-                revision = _send(backend, pending, writes)
+                revision = _send(backend, pending, [*writes, *trims])
             except Conflict as lost:
                 _reread(pending, lost.keys)
                 if attempt >= QUICK_RACES:
                     _PAUSE.wait(pause(attempt - QUICK_RACES, random.random()))  # noqa: S311 - spreading
                 continue
             _drop_the_empty(pending)
+            _take_note(pending, trims)
             op_id, author, message, seconds = signature
             commit = Commit(revision, op_id, author, message, seconds, changes)
             extensions.committed(commit)
@@ -97,14 +106,14 @@ def persist_split(
     sign: Callable[[], Signature],
     *,
     on_conflict: OnConflict = "raise",
-    history: bool = True,
+    ledgers: Mapping[Replica, Ledger],
 ) -> list[Commit]:
     """Commit the drafts in as many commits as the backend needs, each atomic; return them in order.
 
     Namespace by namespace, in the order of staging. What was committed when one fails stays committed and is no
     longer staged, so that calling again goes on from there.
     """
-    room = max(1, backend.capabilities.atomic_writes - (1 if history else 0))
+    room = max(1, backend.capabilities.atomic_writes - (1 if ledgers else 0))
     waiting = [
         (replica, names[start : start + room])
         for replica, names in replicas.items()
@@ -114,7 +123,7 @@ def persist_split(
     while waiting:
         replica, names = waiting.pop(0)
         try:
-            commit = persist(backend, {replica: names}, sign(), on_conflict=on_conflict, history=history)
+            commit = persist(backend, {replica: names}, sign(), on_conflict=on_conflict, ledgers=ledgers)
         except TooLarge:  # in bytes: nobody can tell before how many records and keys a backend can take
             if len(names) == 1:
                 raise
@@ -135,10 +144,10 @@ def difference(replica: Replica, names: Sequence[str]) -> ChangeSet:
 
 
 def _take(
-    replica: Replica, names: Sequence[str], signature: Signature, on_conflict: OnConflict, *, history: bool
+    replica: Replica, names: Sequence[str], signature: Signature, on_conflict: OnConflict, ledger: Ledger | None
 ) -> Pending:
     """Look at drafts, guards and base in one moment: a guard of a newer state would hold for an older draft."""
-    view, taken = replica.view, Pending(replica, {}, [], [])
+    view, taken = replica.view, Pending(replica, {}, [], [], ledger)
     lost: list[Collision] = []
     with view.lock:
         drafts = {name: view.drafts[name] for name in names if name in view.drafts}
@@ -154,8 +163,9 @@ def _take(
                 taken.writes.append(_write(view, change))
         if lost:
             raise _conflict(lost)
-        if taken.changes and history and not is_reserved(view.namespace):
-            taken.writes.append(record_write(view.namespace, view.revision, signature, taken.changes))
+        if taken.changes and ledger is not None:
+            changes = zip(taken.changes, list(taken.writes), strict=True)
+            taken.writes.append(record_write(view.namespace, view.revision, signature, changes))
     return taken._replace(drafts=drafts)
 
 
@@ -189,6 +199,23 @@ def _drop_the_empty(pending: Sequence[Pending]) -> None:
             view.settle({name: rebase(draft, view.committed(name)) for name, draft in since.items()})
 
 
+def _trims(pending: Sequence[Pending], room: int) -> list[Write]:
+    """Return the deletions of records that are due to go, as many as there is room for."""
+    trims: list[Write] = []
+    for one in pending:
+        if one.changes and one.ledger is not None:
+            trims += one.ledger.deletions(room - len(trims))
+    return trims
+
+
+def _take_note(pending: Sequence[Pending], trims: Sequence[Write]) -> None:
+    """Tell the ledgers what the commit added to their histories and took from them."""
+    for one in pending:
+        if one.changes and one.ledger is not None:
+            gone = [write for write in trims if write.namespace == one.ledger.namespace]
+            one.ledger.committed(one.writes[-1].name, gone)
+
+
 def _check_size(backend: Backend, writes: Sequence[Write]) -> None:
     limit = backend.capabilities.atomic_writes
     if len(writes) > limit:
@@ -211,20 +238,20 @@ def _send(backend: Backend, pending: Sequence[Pending], writes: Sequence[Write])
     """Commit, and see that each namespace's copy has it."""
     with contextlib.ExitStack() as sending:
         mine = []
-        for replica, drafts, _, _ in pending:
+        for replica, drafts, *_ in pending:
             own = [write for write in writes if write.namespace == replica.namespace]
             # What is sent may be a decision over a collision; what was staged is what later edits are edits of.
             sent = {write.name: Sent(write.data, drafts[write.name]) for write in own}
             sending.enter_context(replica.sending(sent))
             mine.append((replica, own))
-        revision = _commit(backend, writes)
+        revision = send(backend, writes)
         for replica, own in mine:
             replica.take_own(revision, own)
         return revision
 
 
-def _commit(backend: Backend, writes: Sequence[Write]) -> int:
-    """Commit; what the backend's error means decides what comes next, until the commit's fate is known."""
+def send(backend: Backend, writes: Sequence[Write]) -> int:
+    """Commit and return the revision; until its fate is known, what an error means decides what comes next."""
     guarded, unknown, until = _is_guarded(writes), False, time.monotonic() + LEARN_SECONDS
     for attempt in itertools.count():
         try:
@@ -250,7 +277,7 @@ def _is_guarded(writes: Sequence[Write]) -> bool:
 
 def _revision_of_first(backend: Backend, writes: Sequence[Write], lost: ConfoError) -> int:
     """Return the revision of the sending that left this commit's record; raise ``lost`` again if none did."""
-    record = next((write for write in writes if is_reserved(write.namespace)), None)
+    record = _record(writes)
     if record is None:  # history is switched off: nothing in the store can tell
         raise _unknown(writes) from lost
     found = backend.read(record.namespace, [record.name])
@@ -259,12 +286,17 @@ def _revision_of_first(backend: Backend, writes: Sequence[Write], lost: ConfoErr
     return found[record.name].revision
 
 
+def _record(writes: Sequence[Write]) -> Write | None:
+    """Return the write of the record that the commit makes of itself."""
+    return next((write for write in writes if is_reserved(write.namespace) and write.expected == 0), None)
+
+
 def _unknown(writes: Sequence[Write]) -> OutcomeUnknown:
-    record = next((write.name for write in writes if is_reserved(write.namespace)), None)
+    record = _record(writes)
     return OutcomeUnknown(
         "the commit was sent and the store never said what became of it; the draft is still staged. "
         "Persist it again: what was committed already will be found to be the same",
-        op_id=None if record is None else op_id_of(record),
+        op_id=None if record is None else op_id_of(record.name),
         namespace=writes[0].namespace,
     )
 

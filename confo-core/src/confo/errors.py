@@ -67,8 +67,16 @@ class ConfigurationNotFound(ConfoError, KeyError):
     """The namespace has no such configuration."""
 
 
+class ConfigurationExists(ConfoError, ValueError):
+    """There is another document of this name already."""
+
+
 class FieldNotFound(ConfoError, KeyError):
     """The configuration has no such field."""
+
+
+class RevisionNotFound(ConfoError, LookupError):
+    """A revision has not come yet, or what stood there is not known any more."""
 
 
 # --- what was handed in, or is stored, is not right ----------------------------------------------
@@ -90,6 +98,10 @@ class CredentialsError(ConfoError, ValueError):
     """Credentials are missing, unknown, or of the wrong type."""
 
 
+class InvalidOption(ConfoError, ValueError):
+    """An option has a value that it cannot have."""
+
+
 class TooLarge(ConfoError, ValueError):
     """A commit is more than the backend takes at once; nothing was sent."""
 
@@ -107,6 +119,26 @@ class CommitRefused(ConfoError, ValueError):
 
 class BackendUnavailable(ConfoError, ConnectionError):
     """The store cannot be reached; what was asked did not happen."""
+
+
+class NotReadyError(BackendUnavailable):
+    """The store cannot be reached at the start, and nothing that was kept of it can stand in."""
+
+
+class TooStale(ConfoError, TimeoutError):
+    """What is here of the namespace is older than the program said it may be.
+
+    ``age`` and ``limit`` are seconds.
+    """
+
+    def __init__(self, message: str = "", *, age: float = 0.0, limit: float = 0.0, **where: Any) -> None:
+        super().__init__(message, **where)
+        self.age = age
+        self.limit = limit
+
+
+class CacheError(ConfoError, OSError):
+    """The folder for what is kept of a store cannot be used, or the files in it."""
 
 
 class OutcomeUnknown(ConfoError, TimeoutError):

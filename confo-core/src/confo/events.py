@@ -21,7 +21,7 @@ from confo.model import MISSING, Change, Entry, same
 
 log = logging.getLogger("confo")
 
-Kind: TypeAlias = Literal["changed", "resync", "stale", "ready"]
+Kind: TypeAlias = Literal["changed", "resync", "stale", "ready", "alarm"]
 Origin: TypeAlias = Literal["own", "foreign"]
 Entries: TypeAlias = Mapping[str, tuple[Entry | None, Entry | None]]
 
@@ -46,10 +46,11 @@ class Event:
     """Something that happened to a namespace.
 
     ``kind`` is "changed"; "resync" when changes may have been missed and the state was loaded anew; "stale" when the
-    store was lost and "ready" when it is followed again. ``configuration`` is None for what concerns the whole
-    namespace, and ``configurations`` then names those that differ. ``coalesced`` is how many commits it stands for:
-    more than one when they came faster than the callback took them. ``origin`` is "own" for what this process
-    committed, else "foreign".
+    store was lost and "ready" when it is followed again; "alarm" when it is another store than before, or one that was
+    set back. ``configuration`` is None for what concerns the whole namespace, and ``configurations`` then names those
+    that differ; who listens to one configuration does not hear of "stale", "ready" and "alarm". ``coalesced`` is how
+    many commits it stands for: more than one when they came faster than the callback took them. ``origin`` is "own"
+    for what this process committed, else "foreign".
     """
 
     __slots__ = ("_entries", "coalesced", "configuration", "configurations", "kind", "namespace", "origin", "revision")
@@ -117,10 +118,16 @@ class Interest(NamedTuple):
 
 
 class Mailbox:
-    """A bounded queue of notices; beyond its capacity it keeps one a configuration, and says so in their count."""
+    """A bounded queue of notices; beyond its capacity it keeps one a configuration, and says so in their count.
+
+    Any thread may put, one takes. ``_news`` is held while there is nothing new: a lock by itself wakes a thread in half
+    the time of a Condition.
+    """
 
     def __init__(self, wake: Callable[[], None] | None = None, capacity: int = CAPACITY) -> None:
-        self._news = threading.Condition()
+        self._lock = threading.RLock()
+        self._news = threading.Lock()
+        self._news.acquire()
         self._notices: deque[Notice] = deque()
         self._capacity = capacity
         self._wake = wake
@@ -128,32 +135,37 @@ class Mailbox:
 
     def put(self, notice: Notice) -> None:
         """Add a notice; never blocks."""
-        with self._news:
+        with self._lock:
             if self.closed:
                 return
             self._notices.append(notice)
             if len(self._notices) > self._capacity:
                 # To half, so that folding is not done again for every notice that comes.
                 self._notices = deque(coalesce(self._notices, self._capacity // 2))
-            self._news.notify_all()
+            self._tell()
         if self._wake:
             self._wake()
 
     def take(self, *, wait: bool) -> Notice | None:
         """Return the oldest notice; None when there is none, or with ``wait`` when it was closed."""
-        with self._news:
-            while wait and not self._notices and not self.closed:
-                self._news.wait()
-            return self._notices.popleft() if self._notices and not self.closed else None
+        while True:
+            with self._lock:
+                if self.closed or self._notices or not wait:
+                    return self._notices.popleft() if self._notices and not self.closed else None
+            self._news.acquire()
 
     def close(self) -> None:
         """Drop what waits and wake who waits."""
-        with self._news:
+        with self._lock:
             self.closed = True
             self._notices.clear()
-            self._news.notify_all()
+            self._tell()
         if self._wake:
             self._wake()
+
+    def _tell(self) -> None:
+        if self._news.locked():
+            self._news.release()
 
 
 def coalesce(notices: deque[Notice], capacity: int) -> list[Notice]:
@@ -171,7 +183,9 @@ def coalesce(notices: deque[Notice], capacity: int) -> list[Notice]:
         entries = _joined(entries, notice.entries)
     commits = sum(notice.commits for notice in notices)
     resync = notices[-1]._replace(kind="resync", entries=entries, origin=None, commits=commits)
-    return [resync, *(notice for notice in list(folded.values())[-1:] if notice.kind in ("stale", "ready"))]
+    last = list(folded.values())[-1]
+    alarms = [notice for notice in folded.values() if notice.kind == "alarm" and notice is not last]
+    return [*alarms, resync, *([last] if last.kind in ("stale", "ready", "alarm") else [])]
 
 
 def _one_by_one(notice: Notice) -> list[tuple[str, Entries]]:
@@ -315,6 +329,7 @@ class Hub:
         self.namespace = namespace
         self._subscribers: tuple[Subscription | Changes, ...] = ()
         self._ending: tuple[Subscription | Changes, ...] = ()
+        self._unheard: list[Notice] = []
         self._stopped = False
         self._lock = threading.RLock()
 
@@ -327,6 +342,10 @@ class Hub:
                     f"{self.namespace} is not followed any more: its backend was closed", namespace=self.namespace
                 )
             self._subscribers = (*self._subscribers, subscriber)
+            if subscriber.interest.configuration is None:
+                unheard, self._unheard = self._unheard, []
+                for notice in unheard:
+                    subscriber.mailbox.put(notice)
 
     def remove(self, subscriber: Subscription | Changes) -> None:
         """Tell it no more."""
@@ -334,7 +353,9 @@ class Hub:
             self._subscribers = tuple(one for one in self._subscribers if one is not subscriber)
 
     def publish(self, notice: Notice) -> None:
-        """Drop a notice into every mailbox; never blocks."""
+        """Drop a notice into every mailbox; never blocks. An alarm that nobody can hear waits for the first who can."""
+        if notice.kind == "alarm" and all(one.interest.configuration is not None for one in self._subscribers):
+            self._unheard.append(notice)
         for subscriber in self._subscribers:
             subscriber.mailbox.put(notice)
 

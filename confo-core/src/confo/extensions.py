@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from confo import plugins
 from confo.errors import CommitRefused, PluginError
 from confo.events import Event
+from confo.history import Signature
 from confo.model import ChangeSet, Commit
 
 if TYPE_CHECKING:
@@ -36,11 +37,12 @@ def unregister(name: str) -> None:
     _registered.pop(name, None)
 
 
-def check(change_set: ChangeSet) -> None:
+def check(change_set: ChangeSet, signature: Signature) -> None:
     """Ask every policy; CommitRefused as soon as one refuses."""
+    author, message = signature.author, signature.message
     for name, manager in _all():
         try:
-            manager.hook.confo_check_commit(change_set=change_set)
+            manager.hook.confo_check_commit(change_set=change_set, author=author, message=message)
         except CommitRefused as refused:
             raise CommitRefused(f"the plugin {name} refuses this commit: {refused}; nothing was sent") from refused
         except Exception as error:

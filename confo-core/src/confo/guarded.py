@@ -50,6 +50,12 @@ class GuardedBackend(Backend):
         with self._blame:
             return self.inner.capabilities
 
+    @property
+    def identity(self) -> str:
+        """The inner one's."""
+        with self._blame:
+            return self.inner.identity
+
     def namespaces(self) -> list[str]:
         """Pass on."""
         with self._blame:
@@ -81,6 +87,11 @@ class GuardedBackend(Backend):
         """Pass on."""
         with self._blame:
             return self.inner.scan(namespace, start=start, limit=limit, reverse=reverse)
+
+    def read_at(self, namespace: str, names: Sequence[str], revision: int) -> dict[str, Entry]:
+        """Pass on."""
+        with self._blame:
+            return self.inner.read_at(namespace, names, revision)
 
     def commit(self, writes: Sequence[Write]) -> int:
         """Pass on."""

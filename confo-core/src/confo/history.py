@@ -6,15 +6,21 @@ revision, never of a clock. Its presence is also the proof that a commit happene
 
 from __future__ import annotations
 
+import re
+import secrets
 import time
-import uuid
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from confo.backend import Write
-from confo.codec import to_json
-from confo.model import MISSING, Change
+from confo.codec import decode_record, to_json
+from confo.errors import InvalidDocument
+from confo.model import MISSING, Change, ChangeSet, Commit, Entry
 from confo.names import history_of
+
+TRIMMED = f"{0:020d}-trimmed"
+"""Name of the entry that says that older records were let go; it sorts before every record."""
+_NAME = re.compile("([0-9]{20})-([0-9a-f]{32})")
 
 
 class Signature(NamedTuple):
@@ -28,12 +34,63 @@ class Signature(NamedTuple):
     @classmethod
     def new(cls, author: str, message: str) -> Signature:
         """Return a signature with a fresh op id and this machine's time (seconds since 1970)."""
-        return cls(uuid.uuid4().hex, author, message, time.time())
+        return cls(secrets.token_hex(16), author, message, time.time())
+
+    def renewed(self) -> Signature:
+        """Return the same with a fresh op id."""
+        return self._replace(op_id=secrets.token_hex(16))
+
+
+class Step(NamedTuple):
+    """What a commit did to one configuration.
+
+    ``was`` is the revision of the entry that it replaced, 0 if there was none. ``fields`` has "old" and "new" of each
+    field that it changed; a side where the field is absent has no key, as null is a value.
+    """
+
+    was: int
+    exists: bool
+    fields: Mapping[str, Mapping[str, Any]]
+
+    def side(self, side: str) -> dict[str, Any]:
+        """Return the changed fields as they were ("old") or became ("new")."""
+        return {name: sides[side] for name, sides in self.fields.items() if side in sides}
+
+
+Kind: TypeAlias = Literal["", "end", "copy"]
+"""What a record stands for: a commit; the end of the namespace with all in it; documents copied from elsewhere."""
+
+
+class Record(NamedTuple):
+    """A commit as its record in one namespace tells of it; ``revision`` is when, ``base`` what it was based on."""
+
+    revision: int
+    base: int
+    signature: Signature
+    steps: Mapping[str, Step]
+    kind: Kind = ""
+
+    def commit(self, namespace: str) -> Commit:
+        """Return it as a commit whose changes have the fields that it changed, and no others."""
+        op_id, author, message, seconds = self.signature
+        changes = (
+            Change(namespace, name, step.side("old") if step.was else None, step.side("new") if step.exists else None)
+            for name, step in self.steps.items()
+        )
+        return Commit(self.revision, op_id, author, message, seconds, ChangeSet(changes))
+
+
+def name_before(revision: int) -> str:
+    """Return what sorts after the records of commits that were based on less than this revision, and before the rest.
+
+    20 digits hold every 64-bit revision, so names sort as revisions do.
+    """
+    return f"{revision:020d}"
 
 
 def record_name(base_revision: int, op_id: str) -> str:
-    """Return the record's name: 20 digits hold every 64-bit revision, so names sort as revisions do."""
-    return f"{base_revision:020d}-{op_id}"
+    """Return the record's name."""
+    return f"{name_before(base_revision)}-{op_id}"
 
 
 def op_id_of(name: str) -> str:
@@ -41,8 +98,14 @@ def op_id_of(name: str) -> str:
     return name.partition("-")[2]
 
 
-def record_write(namespace: str, base_revision: int, signature: Signature, changes: Iterable[Change]) -> Write:
-    """Return the write of a commit's record in one namespace.
+def record_write(
+    namespace: str,
+    base_revision: int,
+    signature: Signature,
+    changes: Iterable[tuple[Change, Write]],
+    kind: Kind = "",
+) -> Write:
+    """Return the write of a commit's record in one namespace; with each change goes the write that carries it out.
 
     Its guard, that there is no such record yet, makes the whole commit one that can happen once only: the guard of a
     document alone (0: it must not exist) would hold again after somebody deleted what the first sending created.
@@ -52,16 +115,34 @@ def record_write(namespace: str, base_revision: int, signature: Signature, chang
         "author": signature.author,
         "message": signature.message,
         "time": signature.time,
-        "changes": {change.configuration: _fields(change) for change in changes},
+        "changes": {change.configuration: _step(change, write) for change, write in changes},
     }
+    if kind:
+        record["kind"] = kind
     return Write(history_of(namespace), record_name(base_revision, signature.op_id), to_json(record), 0)
 
 
-def _fields(change: Change) -> dict[str, Any]:
-    """Return what changed by field; a side where the field is absent has no key, as null is a value."""
+def parse(name: str, entry: Entry) -> Record | None:
+    """Return the record in this entry; None for what is no record, as other tools may write there too."""
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return None
+    try:
+        record = decode_record(entry.data)
+        steps = {
+            configuration: Step(step["was"], step["exists"], step["fields"])
+            for configuration, step in record["changes"].items()
+        }
+        signature = Signature(record["op"], record["author"], record["message"], record["time"])
+        return Record(entry.revision, int(found[1]), signature, steps, record.get("kind", ""))
+    except (InvalidDocument, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _step(change: Change, write: Write) -> dict[str, Any]:
     sides = (("old", change.old or {}), ("new", change.new or {}))
     return {
-        "existed": change.old is not None,
+        "was": write.expected,
         "exists": change.new is not None,
         "fields": {
             name: {side: fields[name] for side, fields in sides if fields.get(name, MISSING) is not MISSING}

@@ -22,8 +22,10 @@ def confo_backend(kind: str) -> type[Backend] | None:
 
 
 @hookspec
-def confo_check_commit(change_set: ChangeSet) -> None:
-    """Look at what a commit will change, just before it is sent; raise CommitRefused to refuse it.
+def confo_check_commit(change_set: ChangeSet, author: str, message: str) -> None:
+    """Look at what a commit will change, by whom and why, just before it is sent; raise CommitRefused to refuse it.
+
+    A plugin names those of the arguments that it wants.
 
     Found, like the two below, through the entry-point group ``confo.plugins``. Called in the thread that persists,
     perhaps again when a race was lost and the change set is another one. Any other error refuses as well: a policy

@@ -2,57 +2,172 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from confo.backend import Backend
-from confo.model import State
+from confo.cache import Cache
+from confo.copying import Copied, Copy
+from confo.errors import BackendUnavailable, CacheError, ConfoError, NotReadyError
+from confo.keeper import Keeper
+from confo.kept import Damaged, Kept
+from confo.model import Snapshot, State
 from confo.names import check_namespace
-from confo.namespace import Namespace
-from confo.replica import CLOSE_SECONDS, Replica
+from confo.namespace import Namespace, sign
+from confo.opening import OpeningBackend
+from confo.past import mark_end
+from confo.replica import CLOSE_SECONDS, First, Replica, time_travel
+from confo.retention import Retention
+from confo.staleness import OnStale, limit
+from confo.start import Start, attempt, within
+
+log = logging.getLogger("confo")
+
+_REQUIRE = Start()
 
 
 class Loaded:
     """A backend under its name, with the handles that were asked for."""
 
-    def __init__(self, name: str, kind: str | type[Backend], backend: Backend, *, history: bool, follow: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        kind: str | type[Backend],
+        backend: Backend,
+        *,
+        history: Retention | None,
+        follow: bool,
+        start: Start = _REQUIRE,
+        cache: Cache | None = None,
+    ) -> None:
         self.name, self.backend = name, backend
         self.kind = kind if isinstance(kind, str) else kind.__name__
-        self._history, self._follow = history, follow
+        self._history, self._follow, self._start = history, follow, start
+        self._keeper = None if cache is None else Keeper(cache)
         self.current: Namespace | None = None
         self._closing: list[Replica] = []
         self._namespaces: dict[str, Namespace] = {}
         self._lock = threading.RLock()
 
-    def namespace(self, name: str) -> Namespace:
-        """Return the one handle of this namespace, loaded when first asked for."""
+    def namespace(self, name: str, *, max_staleness: float | None = None, on_stale: OnStale | None = None) -> Namespace:
+        """Return the one handle of this namespace, loaded when first asked for, and limit the age of what it reads."""
         check_namespace(name)
+        limit(self.name, name, max_staleness, on_stale, follows=False)  # before anything is loaded for nothing
         with self._lock:
             if name not in self._namespaces:
+                replica = self._replica(name)
                 self._namespaces[name] = Namespace(
-                    self.name, self.backend, name, history=self._history, follow=self._follow
+                    self.name, self.backend, name, history=self._history, replica=replica
                 )
+                if self._keeper is not None:
+                    self._keeper.add(replica)
+            self._namespaces[name].limit_staleness(max_staleness, on_stale)
             return self._namespaces[name]
+
+    def _replica(self, namespace: str) -> Replica:
+        first, keeper = self._first(namespace), self._keeper
+        if keeper is None:
+            return Replica(self.backend, namespace, follow=self._follow, first=first)
+        return Replica(self.backend, namespace, follow=self._follow, first=first, on_news=keeper.wake)
+
+    def _first(self, namespace: str) -> First:
+        """Return the store's state, or what was kept of it if that is good enough and the store does not answer."""
+        kept, damage = self._kept(namespace)
+        try:
+            snapshot = self._load(namespace, kept)
+        except BackendUnavailable as error:
+            if not self._start.falls_back:
+                raise
+            return self._fallen_back(namespace, kept or damage, error)
+        identity = self.backend.identity
+        alarm = time_travel((kept.identity, kept.revision), (identity, snapshot.revision)) if kept else None
+        return First(snapshot, identity, alarm=alarm)
+
+    def _fallen_back(self, namespace: str, kept: Kept | Exception | None, error: BackendUnavailable) -> First:
+        try:
+            if isinstance(kept, Kept):
+                snapshot = _restored(kept)
+                log.warning("%s on %s begins with what was kept of it: %s", namespace, self.name, error)
+                return First(snapshot, kept.identity, f"{type(error).__name__}: {error}")
+        except Damaged as damage:
+            kept = damage
+        why = f"what was kept of it cannot be used: {kept}" if kept else "nothing was kept of it before"
+        raise NotReadyError(
+            f"{namespace} on {self.name} is not ready: {error}; and {why}", backend=self.name, namespace=namespace
+        ) from error
+
+    def _load(self, namespace: str, kept: Kept | None) -> Snapshot:
+        backend, seconds = self.backend, self._start.seconds
+        if kept and seconds and self._start.falls_back and isinstance(backend, OpeningBackend):
+            failure = backend.failure(seconds)
+            if failure is not None:  # who waited for the store once at this start does not wait for it twice
+                raise failure
+        asked = f"load {namespace} of {self.name}"
+        return attempt(self._start, lambda left: within(left, asked, lambda: backend.load(namespace)))
+
+    def _kept(self, namespace: str) -> tuple[Kept | None, CacheError | None]:
+        if self._keeper is None:
+            return None, None
+        try:
+            return self._keeper.cache.file(namespace).read(), None
+        except CacheError as damage:
+            log.warning("%s", damage)
+            return None, damage
 
     def opened(self) -> list[Namespace]:
         """Return the handles that exist."""
         return list(self._namespaces.values())
 
-    def forget(self, namespace: str) -> None:
-        """Drop the handle of a namespace that was deleted."""
+    def delete_namespace(self, namespace: str) -> None:
+        """Delete a namespace and all in it; its history stays, and says so."""
+        self.backend.delete_namespace(check_namespace(namespace))
+        if self._history is not None:
+            try:
+                mark_end(self.backend, namespace, sign(f"delete namespace {namespace}"))
+            except ConfoError as error:
+                log.warning("deleted namespace %s, but its history could not be told: %s", namespace, error)
+        self._forget(namespace)
+
+    def copy_to(
+        self, target: Loaded, namespaces: Sequence[str] | None, message: str, author: str | None, *, overwrite: bool
+    ) -> dict[str, Copied]:
+        """Copy namespaces, all if none is named, into another backend; refuse before anything is written."""
+        names = self.backend.namespaces() if namespaces is None else [check_namespace(name) for name in namespaces]
+        signature, history = sign(message, author), target.keeps_history
+        copies = {name: Copy(self.backend, target.backend, name, signature, history=history) for name in names}
+        if not overwrite:
+            for copy in copies.values():
+                copy.check()
+        copied = {name: copy.run() for name, copy in copies.items()}
+        for namespace in target.opened():
+            if namespace.name in copied:
+                namespace.reload()
+        return copied
+
+    @property
+    def keeps_history(self) -> bool:
+        """Whether commits leave a record."""
+        return self._history is not None
+
+    def _forget(self, namespace: str) -> None:
         gone = self._namespaces.pop(namespace, None)
         if self.current is gone:
             self.current = None
         if gone is not None:
             gone.replica.close()
+        if self._keeper is not None:
+            self._keeper.forget(namespace)
 
     def health(self) -> dict[str, Any]:
         """Return the state of every namespace in use, as plain data."""
         found = {one.name: one.status() for one in self.opened()}
         namespaces = {name: {**status._asdict(), "state": status.state.name} for name, status in found.items()}
         ready = all(status.state is State.READY for status in found.values())
-        return {"kind": self.kind, "ready": ready, "namespaces": namespaces}
+        serving = all(one.replica.serves() for one in self.opened())
+        return {"kind": self.kind, "ready": ready, "serving": serving, "namespaces": namespaces}
 
     def renew_lock(self) -> None:
         """Have a lock that no thread of a parent process holds."""
@@ -66,13 +181,24 @@ class Loaded:
         for replica in self._closing:
             replica.stop()
         self.backend.close()
+        if self._keeper is not None:
+            self._keeper.stop()
 
     def join(self, until: float) -> None:
         """Wait for what ``stop`` ends, to this time of the monotonic clock at most."""
         for replica in self._closing:
             replica.join(until)
+        if self._keeper is not None:
+            self._keeper.join(until)
 
     def close(self) -> None:
         """End everything, within 2 seconds."""
         self.stop()
         self.join(time.monotonic() + CLOSE_SECONDS)
+
+
+def _restored(kept: Kept) -> Snapshot:
+    """Return the state that was kept, as old as the wall clock says; the one use of that clock, so never below zero."""
+    age = max(0.0, time.time() - kept.known_at)
+    since = time.monotonic() - age
+    return Snapshot(kept.namespace, kept.revision, kept.entries(), source="cache", since=since)

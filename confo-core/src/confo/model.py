@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from confo.codec import FrozenDict, decode
-from confo.errors import ConfigurationNotFound
+from confo.errors import ConfigurationNotFound, RevisionNotFound
 
 
 class _Missing(Enum):
@@ -42,10 +42,11 @@ class Snapshot(Mapping[str, FrozenDict]):
     """The whole state of a namespace at one revision: an immutable mapping of names to documents.
 
     It gives the same answers for as long as it is held. A document is decoded when first asked for;
-    ``entries`` has the bytes. ``source`` is "server" or "cache".
+    ``entries`` has the bytes. ``source`` is "server" or "cache", or "history" for a state of the past: then ``lost``
+    has the names of configurations of which nothing tells any more whether and what they were.
     """
 
-    __slots__ = ("__weakref__", "_documents", "_since", "entries", "namespace", "revision", "source")
+    __slots__ = ("__weakref__", "_documents", "_since", "entries", "lost", "namespace", "revision", "source")
 
     def __init__(
         self,
@@ -56,24 +57,34 @@ class Snapshot(Mapping[str, FrozenDict]):
         source: str = "server",
         since: float | None = None,
         documents: dict[str, FrozenDict] | None = None,
+        lost: Iterable[str] = (),
     ) -> None:
         self.namespace = namespace
         self.revision = revision
         self.entries = entries
         self.source = source
+        self.lost = frozenset(lost)
         self._since = time.monotonic() if since is None else since
         self._documents = {} if documents is None else documents  # shared by snapshots of one state
 
     @property
     def age(self) -> float:
-        """Seconds since this was known to be the store's state, by the monotonic clock."""
+        """Seconds since this was known to be the store's state: by the monotonic clock, rest in a file included."""
         return time.monotonic() - self._since
 
     def __getitem__(self, name: str) -> FrozenDict:
-        """Return the document; ConfigurationNotFound (a KeyError) or UnreadableDocument."""
+        """Return the document; ConfigurationNotFound (a KeyError), UnreadableDocument or RevisionNotFound."""
         document = self._documents.get(name)
         if document is None:
             entry = self.entries.get(name)
+            if name in self.lost:
+                raise RevisionNotFound(
+                    f"what {self.namespace}/{name} was at revision {self.revision} is not known: it was written or "
+                    "deleted outside Confo since, or its history is not kept that long",
+                    namespace=self.namespace,
+                    configuration=name,
+                    revision=self.revision,
+                )
             if entry is None:
                 raise ConfigurationNotFound(
                     f"no configuration {name!r} in namespace {self.namespace!r} at revision {self.revision}",
@@ -118,7 +129,7 @@ class Status(NamedTuple):
     """How fresh a namespace's local copy is.
 
     ``age`` is the seconds since it was last known to be the store's state, by the monotonic clock; ``source`` is
-    "server" or "cache"; ``error`` the last error's kind and message, without values.
+    "server", or "cache" until the store was seen; ``error`` the last error's kind and message, without values.
     """
 
     state: State
@@ -170,13 +181,17 @@ class ChangeSet(tuple[Change, ...]):
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A change set that the store took; ``time`` is the writer's clock (seconds since 1970), never used for order."""
+    """A change set that the store took; ``time`` is the writer's clock (seconds since 1970), never used for order.
+
+    One that ``history`` tells of has in ``changes`` the fields that it changed, and no others. One by
+    ``<outside confo>`` has no op id and no time.
+    """
 
     revision: int
     op_id: str
     author: str
     message: str
-    time: float
+    time: float | None
     changes: ChangeSet
 
 

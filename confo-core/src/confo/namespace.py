@@ -5,13 +5,13 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from confo import extensions
-from confo.changes import rebase
+from confo.changes import Draft, rebase
 from confo.codec import FrozenDict
 from confo.commits import OnConflict, difference, persist, persist_split
 from confo.editor import Editor, with_document, with_field, without_document, without_field
@@ -21,13 +21,18 @@ from confo.errors import (
     InvalidCommit,
     InvalidDocument,
     InvalidName,
+    InvalidOption,
     NotSupported,
+    RevisionNotFound,
 )
 from confo.events import Changes, Event, Interest, Subscription
 from confo.history import Signature
 from confo.model import MISSING, ChangeSet, Commit, Snapshot, Status
 from confo.names import check_configuration
+from confo.past import Past, between, differing
 from confo.replica import Replica
+from confo.retention import Ledger, Retention
+from confo.staleness import OnStale, limit
 
 if TYPE_CHECKING:
     from confo.backend import Backend
@@ -43,13 +48,21 @@ class Namespace(Mapping[str, FrozenDict]):
     """
 
     def __init__(
-        self, backend_name: str, backend: Backend, namespace: str, *, history: bool = True, follow: bool = True
+        self,
+        backend_name: str,
+        backend: Backend,
+        namespace: str,
+        *,
+        history: Retention | None = Retention(),  # noqa: B008 - a frozen value
+        replica: Replica | None = None,
+        follow: bool = True,
     ) -> None:
         self.backend_name = backend_name
         self.name = namespace
-        self._history = history
         self._backend = backend
-        self._replica = Replica(backend, namespace, follow=follow)
+        self._past = Past(backend, namespace)
+        self.ledger = None if history is None else Ledger(backend, namespace, history)
+        self._replica = replica or Replica(backend, namespace, follow=follow)
         self._view = self._replica.view
         if self._replica.follows and extensions.hears_events():
             self.on_change(extensions.event)
@@ -60,7 +73,7 @@ class Namespace(Mapping[str, FrozenDict]):
         """Return a document, or one of its fields.
 
         Raises ConfigurationNotFound or FieldNotFound (both KeyErrors) unless a default is given, and
-        UnreadableDocument when the store holds no document there.
+        UnreadableDocument when the store holds no document there; TooStale beyond a limit that was set.
         """
         try:
             if field is None:
@@ -84,6 +97,7 @@ class Namespace(Mapping[str, FrozenDict]):
     def all(self) -> dict[str, FrozenDict]:
         """Return all documents as they are at one moment."""
         with self._view.lock:
+            self._view.check_age()
             return {name: self._view.document(name) for name in self._view.names()}
 
     def __contains__(self, name: object) -> bool:
@@ -92,7 +106,19 @@ class Namespace(Mapping[str, FrozenDict]):
 
     def snapshot(self) -> Snapshot:
         """Return the committed state as this process knows it: the same answers for as long as you hold it."""
-        return self._view.snapshot("server")
+        self._view.check_age()
+        return self._view.snapshot()
+
+    def limit_staleness(self, max_staleness: float | None, on_stale: OnStale | None = None) -> None:
+        """Say how many seconds old what is read here may be, and what a read does beyond; for all who use the handle.
+
+        "raise" (the default) raises TooStale, also where a default is given; "warn" logs a warning, once until it is
+        fresh again; "serve" answers, as without a limit. A healthy store gives a sign of life every 10 seconds, so
+        less than that is too little. None leaves it as it is. A read looks at the clock then, which takes longer.
+        """
+        found = limit(self.backend_name, self.name, max_staleness, on_stale, follows=self._replica.follows)
+        if found is not None:
+            self._view.keep_to(found)
 
     def reload(self) -> None:
         """Load the whole namespace anew; what is staged stays staged."""
@@ -160,9 +186,14 @@ class Namespace(Mapping[str, FrozenDict]):
             self.get(config, field)
             self._view.stage(config, without_field(field))
 
-    def diff(self) -> ChangeSet:
-        """Return what ``persist`` would change."""
-        return difference(self._replica, self.staged)
+    def diff(self, old: int | None = None, new: int | None = None) -> ChangeSet:
+        """Return what ``persist`` would change; or, with revisions, what differs from ``old`` to ``new`` (None: now).
+
+        RevisionNotFound where one of the two states is not known whole.
+        """
+        if old is None:
+            return difference(self._replica, self.staged)
+        return between(self.at(old), self.snapshot() if new is None else self.at(new))
 
     def discard(self, config: str | None = None) -> None:
         """Drop what was staged, of one configuration or of all."""
@@ -242,9 +273,7 @@ class Namespace(Mapping[str, FrozenDict]):
         try:
             commit_together(self._backend, [(self, list(written))], message, author, on_conflict)
         except BaseException:
-            with view.lock:
-                view.discard(written)
-                view.settle({name: rebase(draft, view.committed(name)) for name, draft in before.items()})
+            self._put_back(written, before)
             raise
 
     def __repr__(self) -> str:
@@ -254,17 +283,105 @@ class Namespace(Mapping[str, FrozenDict]):
             f"{self._view.revision}, {len(self)} configurations, {len(self._view.drafts)} staged>"
         )
 
+    # --- the past --------------------------------------------------------------------------------
+
+    def history(self, limit: int = 20, config: str | None = None, before: int | None = None) -> list[Commit]:
+        """Return the last commits, newest first: of all configurations or of one, below the revision ``before``.
+
+        Their changes have the fields that they changed. What was written outside Confo is a commit by
+        ``<outside confo>``: with its documents where the store can still tell them, else with None for both.
+        ``before=`` the last one's revision gives the next page. Asks the store.
+        """
+        if config is not None:
+            check_configuration(config)
+        _check_number("limit", limit)
+        if before is not None:
+            _check_number("before", before)
+        return self._past.commits(self.snapshot(), limit, config, before)
+
+    def at(self, revision: int) -> Snapshot:
+        """Return the state as it was at a revision, put together from the history. Asks the store.
+
+        Configurations of which nothing tells any more what they were are in the snapshot's ``lost``, and raise when
+        asked for. What other tools wrote and wrote over themselves left no trace. RevisionNotFound for a revision that
+        has not come, or that the history does not reach.
+        """
+        _check_number("revision", revision)
+        snapshot = self.snapshot()
+        if revision > snapshot.revision:
+            self.reload()
+            snapshot = self.snapshot()
+        if revision > snapshot.revision:
+            raise RevisionNotFound(
+                f"{self.name} on {self.backend_name} is at revision {snapshot.revision}, not yet at {revision}",
+                backend=self.backend_name,
+                namespace=self.name,
+                revision=revision,
+            )
+        return self._past.at(snapshot, revision)
+
+    def blame(self, config: str) -> dict[str, Commit]:
+        """Return, for each field of a configuration, the commit that gave it its value. Asks the store.
+
+        Fields whose commit is not kept any more are left out.
+        """
+        check_configuration(config)
+        return self._past.blame(self.snapshot(), config)
+
+    def rollback(
+        self,
+        revision: int,
+        config: str | None = None,
+        *,
+        message: str | None = None,
+        author: str | None = None,
+        on_conflict: OnConflict = "raise",
+    ) -> Commit | None:
+        """Commit the state of a former revision anew, of all configurations or of one; None if it is the present one.
+
+        Nothing is rewritten: it is one more commit, which may be rolled back too. What others change meanwhile is
+        merged by field, or raises ConflictError. What is staged stays staged. NotSupported without history,
+        RevisionNotFound where the former state is not known, TooLarge when more differs than one commit can hold.
+        """
+        if self.ledger is None:
+            raise NotSupported(
+                f"{self.name} on {self.backend_name} keeps no history to roll back by: load the backend with "
+                "history=True",
+                backend=self.backend_name,
+                namespace=self.name,
+            )
+        past = self.at(revision)
+        view = self._view
+        with view.lock:
+            names = differing(past, view.entries, config)
+            drafts = {name: Draft(view.committed(name), past.get(name)) for name in names}
+            before = {name: view.drafts[name] for name in names if name in view.drafts}
+            view.settle(drafts)
+        why = f"rollback to revision {revision}" if message is None else message
+        try:
+            return persist(
+                self._backend,
+                {self._replica: names},
+                sign(why, author),
+                on_conflict=_checked(on_conflict),
+                ledgers={self._replica: self.ledger},
+            )
+        finally:
+            self._put_back(names, before)
+
     # --- inside ----------------------------------------------------------------------------------
+
+    def _put_back(self, names: Iterable[str], drafts: Mapping[str, Draft]) -> None:
+        """Drop what is staged of these names and stage what was there before, laid over what is committed now."""
+        view = self._view
+        with view.lock:
+            view.discard(names)
+            view.settle({name: rebase(draft, view.committed(name)) for name, draft in drafts.items()})
 
     @property
     def replica(self) -> Replica:
         """The local copy; for the core."""
         return self._replica
-
-    @property
-    def keeps_history(self) -> bool:
-        """Whether commits leave a record."""
-        return self._history
 
     def _require_following(self) -> None:
         if not self._replica.follows:
@@ -305,17 +422,27 @@ def commit_together(
     split: bool = False,
 ) -> Commit | list[Commit] | None:
     """Commit what is staged in several namespaces of one backend as one, or with ``split`` as several."""
+    signature, keep = sign(message, author), _checked(on_conflict)
+    replicas = {namespace.replica: names for namespace, names in staged}
+    ledgers = {namespace.replica: namespace.ledger for namespace, _ in staged if namespace.ledger is not None}
+    if split:
+        again = partial(Signature.new, signature.author, message)
+        return persist_split(backend, replicas, again, on_conflict=keep, ledgers=ledgers)
+    return persist(backend, replicas, signature, on_conflict=keep, ledgers=ledgers)
+
+
+def _checked(on_conflict: OnConflict) -> OnConflict:
     if on_conflict not in ("raise", "mine", "theirs"):
-        raise ValueError(f"on_conflict is 'raise', 'mine' or 'theirs', not {on_conflict!r}")
+        raise InvalidOption(f"on_conflict is 'raise', 'mine' or 'theirs', not {on_conflict!r}")
+    return on_conflict
+
+
+def sign(message: str, author: str | None = None) -> Signature:
+    """Return the signature of a commit made here and now; InvalidCommit for what is no text."""
     who = default_author() if author is None else author
     _check_text("message", message)
     _check_text("author", who)
-    replicas = {namespace.replica: names for namespace, names in staged}
-    history = all(namespace.keeps_history for namespace, _ in staged)
-    if split:
-        sign = partial(Signature.new, who, message)
-        return persist_split(backend, replicas, sign, on_conflict=on_conflict, history=history)
-    return persist(backend, replicas, Signature.new(who, message), on_conflict=on_conflict, history=history)
+    return Signature.new(who, message)
 
 
 def _check_text(what: str, text: object) -> None:
@@ -325,6 +452,11 @@ def _check_text(what: str, text: object) -> None:
     except UnicodeEncodeError:
         pass
     raise InvalidCommit(f"a commit's {what} is a text that UTF-8 can carry")
+
+
+def _check_number(what: str, number: object) -> None:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise InvalidOption(f"{what} is a number of 1 or more")
 
 
 def _interest(config: str | None, field: str | None) -> Interest:

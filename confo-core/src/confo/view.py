@@ -1,8 +1,9 @@
 """What reads read: a namespace's entries, its decoded documents, and the draft laid over them.
 
 ``documents`` holds exact dicts, so that reading a field is two look-ups and nothing else: no lock, no copy, no
-decoding twice. It has what was read or staged before; the rest is decoded when first asked for. Writers hold the lock
-and put all documents of a commit in place by one ``dict.update``, so a reader never sees half of it. The lock is
+decoding twice. It has what was read or staged before; the rest is decoded when first asked for. Where a copy may not
+grow too old it stays empty, so that every read comes to the slower path, which looks at the clock. Writers hold the
+lock and put all documents of a commit in place by one ``dict.update``, so a reader never sees half of it. The lock is
 re-entrant: a signal handler or a finalizer may read in the very thread that holds it.
 """
 
@@ -20,6 +21,7 @@ from confo.codec import FrozenDict, decode
 from confo.entries import Entries
 from confo.errors import ConfigurationNotFound
 from confo.model import Entry, Snapshot
+from confo.staleness import Limit
 
 
 class Applied(NamedTuple):
@@ -56,6 +58,8 @@ class View:
     def __init__(self, snapshot: Snapshot) -> None:
         self.namespace = snapshot.namespace
         self.documents: dict[str, Mapping[str, Any]] = {}
+        self._known = self.documents
+        self.limit: Limit | None = None
         self.drafts: dict[str, Draft] = {}
         self.sent: dict[str, Sent] = {}
         self._ahead: dict[str, int] = {}
@@ -63,7 +67,8 @@ class View:
         self.revision = snapshot.revision
         loaded = snapshot.entries  # a load's result is its caller's, who may take it apart
         self.entries = Entries(loaded if isinstance(loaded, dict) else dict(loaded))
-        self.since = time.monotonic()
+        self.since = time.monotonic() - snapshot.age
+        self.source = snapshot.source
         self._frozen: dict[str, tuple[Mapping[str, Any], FrozenDict]] = {}
         self._held: weakref.ref[_Documents] | None = None
         self._last: tuple[Entry | None, Mapping[str, Any]] = None, {}
@@ -80,13 +85,32 @@ class View:
         return frozen[1]
 
     def resolve(self, name: str) -> Mapping[str, Any]:
-        """Decode a document into ``documents`` and return it; ConfigurationNotFound or UnreadableDocument."""
+        """Decode a document for later reads and return it; ConfigurationNotFound, UnreadableDocument or TooStale."""
+        self.check_age()
         with self.lock:
+            if known := self._known.get(name):
+                return known
             draft = self.drafts.get(name)
             document = draft.mine if draft else self.committed(name)
             if document is None:
                 raise self._not_found(name)
-            return self.documents.setdefault(name, document) or self._revive(name, document)
+            return self._known.setdefault(name, document) or self._revive(name, document)
+
+    def check_age(self) -> None:
+        """Raise TooStale if what is here may not be read any more."""
+        if self.limit is not None:
+            self.limit.check(time.monotonic() - self.since)
+
+    def keep_to(self, limit: Limit) -> None:
+        """Have every read look at the clock from now on, or none if nothing follows from it."""
+        with self.lock:
+            known, self.limit = self._known, None if limit.on_stale == "serve" else limit
+            if self.limit is None:
+                self.documents.update(known)
+                self._known = self.documents
+            elif known is self.documents:
+                self._known = known.copy()
+                self.documents.clear()
 
     def committed(self, name: str) -> Mapping[str, Any] | None:
         """Return the document as the store has it, None if it is not there."""
@@ -118,7 +142,7 @@ class View:
             draft = self.drafts.get(name)
             return name in self.entries if draft is None else draft.mine is not None
 
-    def snapshot(self, source: str) -> Snapshot:
+    def snapshot(self) -> Snapshot:
         """Return the committed state as it is now, at no cost: the next change copies, not this."""
         with self.lock:
             documents = self._shared()
@@ -129,7 +153,7 @@ class View:
                 self.namespace,
                 self.revision,
                 self.entries,
-                source=source,
+                source=self.source,
                 since=self.since,
                 documents=documents,
             )
@@ -214,7 +238,8 @@ class View:
             if self.newest() != revision:  # something came meanwhile, which is rare
                 differing = _differing(self.entries, snapshot.entries)
             applied = self._take([self._applied(name, snapshot.entries.get(name)) for name in differing])
-            self.revision, self.since = snapshot.revision, time.monotonic()
+            self.revision, self.since = snapshot.revision, time.monotonic() - snapshot.age
+            self.source = snapshot.source
             self._ahead = {}
             self.entries = self.entries.packed()
             return applied
@@ -297,12 +322,12 @@ class View:
             draft = self.drafts.get(name)
             if draft is not None:
                 shown[name] = _ABSENT if draft.mine is None else draft.mine
-            elif name in self.documents:
+            elif name in self._known:
                 shown[name] = self._decoded(name)
-        self.documents.update(shown)
+        self._known.update(shown)
         for name, document in shown.items():  # one by one: what is absent looks the same either way
             if document is _ABSENT:
-                self.documents.pop(name, None)
+                self._known.pop(name, None)
                 self._frozen.pop(name, None)
 
     def _decoded(self, name: str) -> Mapping[str, Any]:
@@ -312,7 +337,7 @@ class View:
             return _ABSENT  # and the reader's slow path says what is wrong with it
 
     def _revive(self, name: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
-        self.documents[name] = document
+        self._known[name] = document
         return document
 
     def _not_found(self, name: str) -> ConfigurationNotFound:

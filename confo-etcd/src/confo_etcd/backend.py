@@ -13,6 +13,8 @@ from confo import (
     NamespaceExists,
     NamespaceNotFound,
     PermissionDenied,
+    ResyncNeeded,
+    RevisionNotFound,
     Snapshot,
     Watch,
     Write,
@@ -43,6 +45,7 @@ class EtcdBackend(Backend):
         resumable=True,
         every_commit=True,
         shared=True,
+        reads_past=True,
     )
 
     def __init__(self, session: Session, layout: Layout) -> None:
@@ -51,6 +54,7 @@ class EtcdBackend(Backend):
         # The cluster that each namespace was loaded from: revisions of another one mean something else.
         self._clusters: dict[str, int] = {}
         self._first_cluster: int | None = None
+        self._latest_cluster: int | None = None
 
     def __repr__(self) -> str:
         """Show where it is connected to, never as whom with what."""
@@ -82,7 +86,16 @@ class EtcdBackend(Backend):
             if type(error) is not PermissionDenied:
                 raise
         else:
-            self._first_cluster = answer.header.cluster_id
+            self._first_cluster = self._latest_cluster = answer.header.cluster_id
+
+    @property
+    def identity(self) -> str:
+        """Return the id of the cluster that answered the latest load, as etcdctl writes it.
+
+        A cluster that was restored under the names and addresses of the old one has the id of the old one: its
+        revision tells them apart.
+        """
+        return "" if self._latest_cluster is None else f"{self._latest_cluster:x}"
 
     # --- namespaces ------------------------------------------------------------------------------
 
@@ -136,6 +149,7 @@ class EtcdBackend(Backend):
             if page.restarted:
                 entries.clear()
             empty = empty and not page.kvs
+            self._latest_cluster = page.cluster_id
             entries.update(entries_of(page.kvs, len(marker)))
         if empty and not namespace.startswith("."):
             raise self._not_found(namespace)
@@ -144,13 +158,27 @@ class EtcdBackend(Backend):
 
     def read(self, namespace: str, names: Sequence[str]) -> dict[str, Entry]:
         """Return those of these names that exist, as a quorum has them now; up to 128 names at one revision."""
+        return self._read(namespace, names, revision=0)
+
+    def read_at(self, namespace: str, names: Sequence[str], revision: int) -> dict[str, Entry]:
+        """Return those of these names that existed at a revision; RevisionNotFound once etcd compacted it."""
+        try:
+            return self._read(namespace, names, revision)
+        except ResyncNeeded as error:
+            raise RevisionNotFound(
+                f"etcd does not have revision {revision} of namespace {namespace!r}: it was compacted, or is to come",
+                namespace=namespace,
+                revision=revision,
+            ) from error
+
+    def _read(self, namespace: str, names: Sequence[str], revision: int) -> dict[str, Entry]:
         wire, marker = schema(), self._layout.marker(namespace)
         found: dict[str, Entry] = {}
         for start in range(0, len(names), committing.MAX_OPERATIONS):
             request = wire.TxnRequest()
             for name in names[start : start + committing.MAX_OPERATIONS]:
                 key = self._layout.key(namespace, name)
-                request.success.add().request_range.CopyFrom(wire.RangeRequest(key=key))
+                request.success.add().request_range.CopyFrom(wire.RangeRequest(key=key, revision=revision))
             answer = self._session.call("Txn", request, f"read from namespace {namespace!r}")
             for response in answer.responses:
                 found.update(entries_of(response.response_range.kvs, len(marker)))

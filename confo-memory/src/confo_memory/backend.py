@@ -69,6 +69,11 @@ class MemoryBackend(Backend):
             raise CredentialsError("a memory store's URL is memory://store/namespace")
         return {"store": location} if location else {}
 
+    @property
+    def identity(self) -> str:
+        """Return what tells this store from every other one, of other processes too."""
+        return self.store.identity
+
     def namespaces(self) -> list[str]:
         """Return the names, sorted."""
         with self._open().changed:

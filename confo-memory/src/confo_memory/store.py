@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import threading
+import uuid
 import weakref
 from collections import deque
 from collections.abc import Iterable, Sequence
 
 from confo import ANY, Batch, Conflict, Entry, NamespaceExists, NamespaceNotFound, ResyncNeeded, Write
 
-History = deque[tuple[int, str, dict[str, Entry | None]]]
+Changes = dict[str, dict[str, Entry | None]]
+History = deque[tuple[int, Changes]]
 
 
 class Store:
@@ -24,6 +26,7 @@ class Store:
     """
 
     def __init__(self, history: int) -> None:
+        self.identity = uuid.uuid4().hex
         self.changed = threading.Condition()
         self.revision = 1
         self.namespaces: dict[str, dict[str, Entry]] = {}
@@ -61,7 +64,7 @@ class Store:
             gone = self.entries(namespace)
             self.namespaces.pop(namespace, None)
             self.revision += 1
-            self._remember(namespace, dict.fromkeys(gone))
+            self._remember({namespace: dict.fromkeys(gone)})
 
     def commit(self, writes: Sequence[Write]) -> int:
         """Check every guard, then write; either all of it or nothing."""
@@ -71,13 +74,13 @@ class Store:
                 shown = ", ".join("/".join(key) for key in moved)
                 raise Conflict(f"changed since they were read: {shown}; nothing was written", keys=moved)
             self.revision += 1
-            by_namespace: dict[str, dict[str, Entry | None]] = {}
+            by_namespace: Changes = {}
             for namespace, name, data, _ in writes:
                 entry = None if data is None else Entry(data, self.revision)
                 by_namespace.setdefault(namespace, {})[name] = entry
             for namespace, changes in by_namespace.items():
                 _apply(self.namespaces.setdefault(namespace, {}), changes)
-                self._remember(namespace, changes)
+            self._remember(by_namespace)
             return self.revision
 
     def after(self, namespace: str, revision: int) -> Iterable[Batch]:
@@ -95,11 +98,11 @@ class Store:
                 revision=self._compacted,
             )
         fresh = []
-        for number, changed, entries in reversed(self._history):
+        for number, changes in reversed(self._history):
             if number <= revision:
                 break
-            if changed == namespace:
-                fresh.append(Batch(number, entries))
+            if namespace in changes:
+                fresh.append(Batch(number, changes[namespace]))
         return reversed(fresh)
 
     def compact(self) -> None:
@@ -112,8 +115,8 @@ class Store:
         entry = self.entries(write.namespace).get(write.name)
         return write.expected is ANY or write.expected == (entry.revision if entry else 0)
 
-    def _remember(self, namespace: str, changes: dict[str, Entry | None]) -> None:
-        self._history.append((self.revision, namespace, changes))
+    def _remember(self, changes: Changes) -> None:
+        self._history.append((self.revision, changes))
         while len(self._history) > self._limit:
             self._compacted = self._history.popleft()[0]
         self.changed.notify_all()

@@ -225,6 +225,11 @@ class FaultyBackend(Backend):
         """The inner one's."""
         return self.inner.capabilities
 
+    @property
+    def identity(self) -> str:
+        """The inner one's."""
+        return self.inner.identity
+
     def namespaces(self) -> list[str]:
         """Pass on."""
         self._check_up()
@@ -256,6 +261,11 @@ class FaultyBackend(Backend):
         """Pass on, perhaps later."""
         with self._delayed("scan"):
             return self.inner.scan(namespace, start=start, limit=limit, reverse=reverse)
+
+    def read_at(self, namespace: str, names: Sequence[str], revision: int) -> dict[str, Entry]:
+        """Pass on, perhaps later."""
+        with self._delayed("read"):
+            return self.inner.read_at(namespace, names, revision)
 
     def commit(self, writes: Sequence[Write]) -> int:
         """Pass on, or not; and give the answer, or not."""

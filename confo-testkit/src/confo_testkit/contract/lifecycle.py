@@ -19,6 +19,18 @@ _DESCRIPTORS = Path("/proc/self/fd")  # Linux; elsewhere only threads are counte
 class LifecycleContract(Contract):
     """A backend lets go of everything, whoever closes it and whatever is under way."""
 
+    def test_the_store_has_one_identity(self, opened: Callable[[], Backend], backend: Backend) -> None:
+        """Whoever opens the same store sees the same identity, which no commit changes; one that has none says ""."""
+        backend.load("sales")
+        identity = backend.identity
+        assert isinstance(identity, str), "identity is a text"
+        put(backend)
+        other = opened()
+        other.load("sales")
+        assert other.identity == identity, "another handle on the same store would be taken for another store"
+        backend.load("sales")
+        assert backend.identity == identity, "the store would be taken for another one after a commit"
+
     def test_close(self, opened: Callable[[], Backend]) -> None:
         """Closing comes back in time, twice is once, also when two do it at the same time."""
         backend = opened()

@@ -7,7 +7,17 @@ from collections.abc import Callable
 
 import pytest
 
-from confo import ANY, Backend, Capabilities, CredentialsError, Entry, Snapshot, Write
+from confo import (
+    ANY,
+    Backend,
+    Capabilities,
+    CredentialsError,
+    Entry,
+    NotSupported,
+    RevisionNotFound,
+    Snapshot,
+    Write,
+)
 from confo_testkit import corpus
 from confo_testkit.contract.base import Contract, fill, put
 
@@ -148,3 +158,18 @@ class ReadingContract(Contract):
         written = sorted(fill(backend, {f"{number:03d}": b"" for number in range(130)}).items())
         assert backend.scan("sales") == written[:100]
         assert backend.scan("sales", reverse=True) == written[:29:-1]
+
+    def test_older_states(self, backend: Backend) -> None:
+        """What it reads of an older revision is what was there then; a store that keeps none says NotSupported."""
+        first = put(backend, b"1").revision
+        put(backend, b"2")
+        put(backend, b"x", "b")
+        if not backend.capabilities.reads_past:
+            with pytest.raises(NotSupported):
+                backend.read_at("sales", ["a"], first)
+            return
+        assert backend.read_at("sales", ["a", "b"], first) == {"a": Entry(b"1", first)}
+        put(backend, None)
+        assert backend.read_at("sales", ["a"], first) == {"a": Entry(b"1", first)}
+        with pytest.raises(RevisionNotFound):
+            backend.read_at("sales", ["a"], backend.load("sales").revision + 1000)

@@ -1,1 +1,1 @@
-"""Two plugins that work with every backend: a policy and an audit log."""
+"""Plugins that work with every backend: two policies and an audit log."""

@@ -1,0 +1,200 @@
+"""Copying namespaces from one backend to another: documents as they are stored, and commits as they happened.
+
+A history is copied by doing it again: each commit once more, with its op id, author, message and time, so that every
+former state is there as well, under the target's own revisions. What is there already is not done twice: a copy that
+was cut short goes on when it is asked for again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from confo import extensions
+from confo.backend import Backend, Write
+from confo.changes import Document, unchanged
+from confo.codec import FrozenDict, decode, encode
+from confo.commits import send
+from confo.errors import (
+    BackendFailure,
+    ConfigurationExists,
+    NamespaceExists,
+    NamespaceNotFound,
+    TooLarge,
+    UnreadableDocument,
+)
+from confo.history import Kind, Record, Signature, record_write
+from confo.model import Change, ChangeSet, Commit, Entry
+from confo.records import Reader
+from confo.timeline import UNKNOWN, Version, version_at, versions
+
+CHUNK = 100
+"""Configurations that are copied in one commit, if the target takes as many."""
+
+
+class Copied(NamedTuple):
+    """What was copied of a namespace: its state at a ``revision`` of the source, and how much had to be written."""
+
+    revision: int
+    documents: int
+    commits: int
+
+
+class Copy:
+    """The copying of one namespace; ``check`` before anything is written, then ``run``."""
+
+    def __init__(
+        self, source: Backend, target: Backend, namespace: str, signature: Signature, *, history: bool
+    ) -> None:
+        self._target = target
+        self._namespace = namespace
+        self._signature = signature
+        self._history = history
+        self._state = source.load(namespace)
+        self._records = Reader(source, namespace).all(self._state.revision).kept if history else []
+        self._there = {record.signature.op_id: record for record in Reader(target, namespace).all(sys.maxsize).kept}
+        self._entries = _entries(target, namespace)
+        self._base = max((entry.revision for entry in self._entries.values()), default=1)
+        self._documents = self._commits = 0
+
+    def check(self) -> None:
+        """Refuse to write over what did not come from the source; ConfigurationExists with every name."""
+        copied = {record.revision for record in self._there.values() if self._is_copied(record)}
+        others = [
+            name for name in self._differing() if name in self._entries and self._entries[name].revision not in copied
+        ]
+        if others:
+            raise ConfigurationExists(
+                f"namespace {self._namespace!r} of the target has other documents than the source in "
+                f"{', '.join(others)}; nothing was written: copy with overwrite=True to replace them",
+                namespace=self._namespace,
+                configuration=others[0],
+            )
+
+    def run(self) -> Copied:
+        """Copy, read back and compare; what only the target has stays."""
+        with contextlib.suppress(NamespaceExists):
+            self._target.create_namespace(self._namespace)
+        told = {name for record in self._records for name in record.steps}
+        self._bring([name for name in self._differing() if name not in told])
+        if all(map(self._is_copied, self._there.values())):
+            self._replay()
+        self._bring(self._differing())
+        self._entries = _entries(self._target, self._namespace)
+        if wrong := self._differing():
+            raise BackendFailure(
+                f"namespace {self._namespace!r} does not read back as it was copied: {', '.join(wrong)}; either "
+                "somebody writes there, or the target is broken: copy again",
+                namespace=self._namespace,
+                configuration=wrong[0],
+            )
+        return Copied(self._state.revision, self._documents, self._commits)
+
+    def _is_copied(self, record: Record) -> bool:
+        return record.kind == "copy" or record.signature.op_id in {one.signature.op_id for one in self._records}
+
+    def _differing(self) -> list[str]:
+        """Return the names of what the target has not, or otherwise."""
+        return [
+            name
+            for name, entry in self._state.entries.items()
+            if name not in self._entries or not self._alike(name, entry, self._entries[name])
+        ]
+
+    def _alike(self, name: str, here: Entry, there: Entry) -> bool:
+        """Tell whether two entries are one document; a target may keep it in other bytes."""
+        if here.data == there.data:
+            return True
+        ours, theirs = (self._decoded(name, entry.data) for entry in (here, there))
+        return ours is not None and unchanged(ours, theirs)
+
+    def _bring(self, names: Sequence[str]) -> None:
+        """Copy documents as they are now, in as few commits as the target takes."""
+        for start in range(0, len(names), CHUNK):
+            self._bring_together(names[start : start + CHUNK])
+
+    def _bring_together(self, names: Sequence[str]) -> None:
+        room = self._target.capabilities.atomic_writes - 1
+        try:
+            if len(names) <= room:
+                self._commit(
+                    {name: self._state.entries[name].data for name in names}, self._signature.renewed(), "copy"
+                )
+                return
+        except TooLarge:
+            if len(names) == 1:
+                raise
+        half = len(names) // 2
+        self._bring_together(names[:half])
+        self._bring_together(names[half:])
+
+    def _replay(self) -> None:
+        """Do every commit again that is not there yet; what is not known of one is left to what follows."""
+        lines = {name: self._line(name) for record in self._records for name in record.steps}
+        room = self._target.capabilities.atomic_writes - 1
+        for record in self._records:
+            if record.signature.op_id in self._there:
+                continue
+            names = lines if record.kind == "end" else record.steps
+            found = {name: version_at(lines[name], record.revision) for name in names}
+            changed = [(name, self._data(name, one)) for name, one in found.items() if one.document is not UNKNOWN]
+            while len(changed) > room:  # more than the target takes at once; its op id comes with the last of it
+                part, changed = changed[:room], changed[room:]
+                self._commit(dict(part), record.signature.renewed(), "copy")
+            self._commit(dict(changed), record.signature, record.kind)
+
+    def _line(self, name: str) -> list[Version]:
+        entry = self._state.entries.get(name)
+        if entry is None:
+            return versions(name, self._records, None)
+        document = self._decoded(name, entry.data)
+        return versions(name, self._records, Version(entry.revision, UNKNOWN if document is None else document))
+
+    def _data(self, name: str, version: Version) -> bytes | None:
+        """Return a version's bytes: as they are stored, if it is the present one."""
+        entry = self._state.entries.get(name)
+        if entry is not None and entry.revision == version.revision:
+            return entry.data
+        if version.document is None or version.document is UNKNOWN:
+            return None
+        return encode(version.document, namespace=self._namespace, configuration=name)
+
+    def _commit(self, changed: Mapping[str, bytes | None], signature: Signature, kind: Kind) -> None:
+        """Commit these bytes, guarded by what the target is known to have, with their record."""
+        writes, changes = [], []
+        for name, data in changed.items():
+            entry = self._entries.get(name)
+            if data == (None if entry is None else entry.data):
+                continue
+            writes.append(Write(self._namespace, name, data, entry.revision if entry else 0))
+            sides = (self._decoded(name, side) for side in (entry and entry.data, data))
+            changes.append(Change(self._namespace, name, *(None if s is None else FrozenDict(s) for s in sides)))
+        extensions.check(ChangeSet(changes), signature)
+        told = list(zip(changes, writes, strict=True))
+        record = [record_write(self._namespace, self._base, signature, told, kind)] if self._history else []
+        if writes or record:
+            revision = send(self._target, [*writes, *record])
+            extensions.committed(Commit(revision, *signature, ChangeSet(changes)))
+            self._base = revision
+            for write in writes:
+                self._entries.pop(write.name, None)
+                if write.data is not None:
+                    self._entries[write.name] = Entry(write.data, revision)
+            self._documents += len(writes)
+            self._commits += 1
+
+    def _decoded(self, name: str, data: bytes | None) -> Document | None:
+        """Return the document, None for what is none: it is copied as it is."""
+        try:
+            return None if data is None else decode(data, namespace=self._namespace, configuration=name)
+        except UnreadableDocument:
+            return None
+
+
+def _entries(backend: Backend, namespace: str) -> dict[str, Entry]:
+    try:
+        return dict(backend.load(namespace).entries)
+    except NamespaceNotFound:
+        return {}
