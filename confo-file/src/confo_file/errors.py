@@ -1,0 +1,37 @@
+"""The edge: what the system's errors mean to Confo. ``__cause__`` is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+
+from confo import BackendUnavailable, ConfoError, OutcomeUnknown, PermissionDenied
+
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextlib.contextmanager
+def translated(asked: str) -> Iterator[None]:
+    """Turn an OSError into one of Confo's: it surely did not happen."""
+    try:
+        yield
+    except ConfoError:  # some are OSErrors as well
+        raise
+    except OSError as error:
+        meaning = PermissionDenied if error.errno in _FORBIDDEN else BackendUnavailable
+        raise meaning(f"cannot {asked}: {_said(error)}; nothing was written") from error
+
+
+@contextlib.contextmanager
+def doubtful(asked: str) -> Iterator[None]:
+    """Turn an OSError into OutcomeUnknown: it may have happened, or will when the next who can finishes it."""
+    try:
+        yield
+    except OSError as error:
+        raise OutcomeUnknown(f"{asked} may have happened: {_said(error)}") from error
+
+
+def _said(error: OSError) -> str:
+    code = errno.errorcode.get(error.errno or 0, type(error).__name__)
+    return f"{code} ({error.strerror or 'no reason given'})"

@@ -1,0 +1,140 @@
+"""What the system tells of a root: which files changed, for the watches of one backend. One thread, by watchfiles.
+
+Being told is only a hint to look sooner: a watch compares what it looks at with what is known, and looks at everything
+now and then, as no system tells of all (network file systems, queues that are full).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+from watchfiles._rust_notify import RustNotify
+
+from confo_file import layout
+from confo_file.journal import HEAD
+
+log = logging.getLogger(__name__)
+
+CHANGED = threading.Condition()
+"""A commit of this process, a hint of the system and a close wake who waits for it. Held for moments only."""
+STEP_MS = 10
+"""Between two looks of watchfiles at what it was told: half of what a foreign commit takes to be noticed."""
+DEBOUNCE_MS = 100
+CLOSE_SECONDS = 1.0
+
+
+class Hinted(Protocol):
+    """What wants to be told: a watch."""
+
+    namespace: str
+
+    def hint(self, name: str | None) -> None:
+        """Look at this configuration; None: at all of them."""
+
+
+class Notifier:
+    """Hears of changes below a root, from ``start`` to ``close``."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.watches: weakref.WeakSet[Hinted] = weakref.WeakSet()
+        self.hints = 0
+        """How often the system told of something."""
+        self._hearing: Hearing | None = None
+        self._root: tuple[int, int] | None = None
+        self._closed = False
+
+    @property
+    def is_told(self) -> bool:
+        """Tell whether the system tells; if not, who waits has to look by himself."""
+        return self._hearing is not None
+
+    def start(self) -> None:
+        """Begin to hear, if the system can tell; anew if the root is another folder than before."""
+        with CHANGED:  # never by who holds a root: a fork waits for him, and holds this
+            root = _identity(self.path)
+            if self._closed or root in (None, self._root):
+                return
+            self._root, old, self._hearing = root, self._hearing, None
+            try:
+                self._hearing = Hearing(self.path, self._tell)
+            except Exception as error:  # noqa: BLE001 - too many watches, or no inotify: errors of no one class
+                log.warning("changes in %s are looked for, as the system does not tell of them: %s", self.path, error)
+            for watch in self.watches:
+                watch.hint(None)
+        if old is not None:
+            old.close()
+
+    def close(self) -> None:
+        """Stop hearing."""
+        with CHANGED:
+            self._closed = True
+            hearing, self._hearing = self._hearing, None
+        if hearing is not None:
+            hearing.close()
+
+    def renew(self) -> None:
+        """Begin anew in a forked child: the parent's thread is not there."""
+        if self._hearing is not None:
+            _inherited.append(self._hearing)
+        self._hearing = self._root = None
+
+    def _tell(self, paths: Iterable[str]) -> None:
+        told = [(folder, file) for folder, _, file in (path.partition("/") for path in paths)]
+        with CHANGED:
+            for folder, file in told:
+                for watch in self.watches:
+                    if watch.namespace == folder:
+                        _hint(watch, file)
+            if any(folder != layout.STATE or file == HEAD for folder, file in told):
+                self.hints += 1
+                CHANGED.notify_all()
+
+
+class Hearing:
+    """A thread that waits for what the system tells, and hands it on as paths below the root."""
+
+    def __init__(self, path: str, tell: Callable[[Iterable[str]], None]) -> None:
+        self._path, self._tell = path, tell
+        self._stop = threading.Event()
+        self._rust = RustNotify([path], False, False, 0, True, True)
+        self._thread = threading.Thread(target=self._hear, name="confo-file-notifier", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it."""
+        self._stop.set()
+        self._thread.join(CLOSE_SECONDS)
+
+    def _hear(self) -> None:
+        with contextlib.closing(self._rust):
+            while not self._stop.is_set():
+                told = self._rust.watch(DEBOUNCE_MS, STEP_MS, 0, self._stop)
+                if isinstance(told, set):  # else it was stopped, or there is a signal, which is the main thread's
+                    self._tell([os.path.relpath(path, self._path) for _, path in told])
+
+
+_inherited: list[Hearing] = []
+"""The parent's, in a forked child: to end one would wait for a thread that is not there."""
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    with contextlib.suppress(OSError):
+        status = Path(path).stat()
+        return status.st_dev, status.st_ino
+    return None
+
+
+def _hint(watch: Hinted, file: str) -> None:
+    parts = layout.split(file) if file else None
+    if parts is not None:
+        watch.hint(parts[0])
+    elif not file:
+        watch.hint(None)

@@ -1,0 +1,193 @@
+"""Opening: credentials, URLs, folders that are not there, folders that may only be read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import confo
+from confo import ANY, BackendUnavailable, CredentialsError, PermissionDenied, Write
+from confo_file import FileBackend
+from confo_testkit.contract.processes import run_in_fork
+
+NOBODY = 65534
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    """A folder that is not there is refused, and made for its owner alone if that is wanted."""
+    path = tmp_path / "a/b"
+    with pytest.raises(CredentialsError, match="a/b"):
+        FileBackend.open({"config_path": path})
+    FileBackend.open({"config_path": path, "create": True}).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    FileBackend.open({"config_path": str(path)}).close()
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [{}, {"config_path": ""}, {"config_path": 7}, {"config_path": "a\0b"}, {"config_path": ".", "create": 1}],
+    ids=str,
+)
+def test_wrong_credentials(credentials):
+    """A credential that cannot be right is refused."""
+    with pytest.raises(CredentialsError):
+        FileBackend.open(credentials)
+
+
+def test_a_file_in_place_of_the_folder(tmp_path):
+    """What is no folder is refused."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CredentialsError):
+        FileBackend.open({"config_path": tmp_path / "file"})
+    with pytest.raises(confo.ConfoError):
+        FileBackend.open({"config_path": tmp_path / "file", "create": True})
+
+
+def test_urls(root, backend):
+    """``file://`` and an absolute path name the folder, the last part the namespace; a host has no meaning."""
+    with confo.open(f"file://{root}/sales?durable=false") as config:
+        config.set("database", "host", "::1")
+        config.persist()
+    assert backend.read("sales", ["database"])["database"].data == b'{"host":"::1"}'
+    for url in ("file://host/folder/sales", "file:///sales"):
+        with pytest.raises(CredentialsError, match="file:///"):
+            confo.open(url)
+
+
+def test_durable_is_declared(opening):
+    """A backend that does not wait for the disk says so."""
+    assert opening().capabilities.durable
+    assert not opening(durable=False).capabilities.durable
+
+
+def test_a_folder_that_was_moved_away(root, backend):
+    """While the folder is not there every call says so; when it is back, all goes on, watches included."""
+    revision = backend.commit([Write("sales", "a", b"{}", 0)])
+    watch = backend.watch("sales", revision)
+    next(watch)
+    away = root.rename(root.with_name("away"))
+    with pytest.raises(BackendUnavailable, match="ENOENT"):
+        backend.load("sales")
+    with pytest.raises(BackendUnavailable):
+        next(watch)
+    away.rename(root)
+    later = backend.commit([Write("sales", "a", b"1", ANY)])
+    assert next(batch for batch in watch if batch.entries).revision == later
+
+
+@pytest.fixture
+def shared():
+    """Return a folder whose parents everybody may enter."""
+    place = Path(tempfile.mkdtemp(prefix="confo-file-"))
+    place.chmod(0o755)
+    yield place
+    for path in [place, *place.rglob("*")]:
+        path.chmod(0o755)
+    shutil.rmtree(place)
+
+
+def as_reader(shared, work):
+    """Do this work as somebody who may read the folder and not write to it."""
+
+    def child():
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+        work()
+
+    for path in [shared, *shared.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    run_in_fork(child, 10.0)
+    for path in [shared, *shared.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+@pytest.mark.parametrize("was_opened", [True, False], ids=["with .confo", "without"])
+def test_who_may_only_read(shared, was_opened):
+    """Who may only read loads and reads, hand-made edits included, and is told that he may not write."""
+    (shared / "sales").mkdir()
+    if was_opened:
+        with_writer(shared, lambda backend: backend.commit([Write("sales", "a", b'{"n":1}', 0)]))
+    (shared / "sales/b.json").write_text("{}")
+
+    def read():
+        backend = FileBackend.open({"config_path": shared})
+        first, second = backend.load("sales"), backend.load("sales")
+        assert first.entries == second.entries
+        assert set(first.entries) == ({"a", "b"} if was_opened else {"b"})
+        assert first.revision == second.revision
+        with pytest.raises(PermissionDenied):
+            backend.commit([Write("sales", "a", b"{}", ANY)])
+        backend.close()
+
+    as_reader(shared, read)
+
+
+def test_who_may_only_read_follows(shared):
+    """Who may only read is told what others commit, and what they edit."""
+    (shared / "sales").mkdir()
+    with_writer(shared, lambda backend: backend.commit([Write("sales", "a", b'{"n":1}', 0)]))
+    reader, writer = os.pipe(), os.pipe()
+
+    def follow():
+        backend = FileBackend.open({"config_path": shared})
+        watch = backend.watch("sales", backend.load("sales").revision)
+        next(watch)
+        for name in ("edited", "committed", "again"):
+            os.write(reader[1], b"r")
+            batch = next(batch for batch in watch if batch.entries)
+            assert name in batch.entries, batch
+            os.read(writer[0], 1)
+        backend.close()
+
+    pid = os.fork()
+    if pid == 0:
+        os.read(reader[0], 1)
+        (shared / "sales/edited.json").write_text("{}")
+        os.write(writer[1], b"w")
+        os.read(reader[0], 1)
+        with_writer(shared, lambda backend: backend.commit([Write("sales", "committed", b"{}", 0)]))
+        os.write(writer[1], b"w")
+        os.read(reader[0], 1)
+        (shared / "sales/again.json").write_text("{}")
+        os.write(writer[1], b"w")
+        os._exit(0)
+    try:
+        if os.geteuid() == 0:
+            as_reader_without_modes(follow)
+        else:
+            pytest.skip("one user cannot be two: this needs root")
+    finally:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        for fd in (*reader, *writer):
+            os.close(fd)
+
+
+def as_reader_without_modes(work):
+    """Do this work as nobody."""
+
+    def child():
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        work()
+
+    run_in_fork(child, 20.0)
+
+
+def with_writer(root, work):
+    """Do this work with a backend whose files everybody may read."""
+    backend = FileBackend.open({"config_path": root})
+    try:
+        work(backend)
+    finally:
+        backend.close()
+    for path in (root / "sales").glob("*"):
+        path.chmod(0o644)

@@ -1,0 +1,122 @@
+"""Watching: foreign edits are pushed, or looked for where nobody pushes; one of many is found without the others."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from confo import ANY, Batch, Entry, ResyncNeeded, Write
+from confo_file import notifier
+from confo_file import watch as watching
+from confo_file.folder import Folder
+
+
+def begun(backend):
+    """Return a watch from now on that stands."""
+    watch = backend.watch("sales", backend.load("sales").revision)
+    assert next(watch).entries == {}
+    return watch
+
+
+def told(watch):
+    """Return the next batch that has entries."""
+    return next(batch for batch in watch if batch.entries)
+
+
+def test_an_edit_is_pushed(root, backend):
+    """An edit, a new file and a deletion by hand reach a watch, with revisions that grow."""
+    watch = begun(backend)
+    path = root / "sales/a.json"
+    path.write_text("{}")
+    made = told(watch)
+    path.write_text('{"n": 1}')
+    changed = told(watch)
+    path.unlink()
+    gone = told(watch)
+    assert made.entries == {"a": Entry(b"{}", made.revision)}
+    assert changed.entries == {"a": Entry(b'{"n": 1}', changed.revision)}
+    assert gone.entries == {"a": None}
+    assert made.revision < changed.revision < gone.revision
+
+
+def test_an_edit_where_nobody_tells(root, backend, monkeypatch, caplog):
+    """Where the system tells of no change, it is looked for."""
+
+    def refuse(*arguments):
+        raise OSError("too many open files")
+
+    monkeypatch.setattr(notifier, "RustNotify", refuse)
+    monkeypatch.setattr(watching, "POLL_SECONDS", 0.05)
+    watch = begun(backend)
+    assert "looked for" in caplog.text
+    (root / "sales/a.json").write_text("{}")
+    assert told(watch).entries["a"].data == b"{}"
+
+
+def test_a_half_written_file_is_not_told(root, backend):
+    """A watch tells of a file that an editor truncates and writes once it is whole, and of others by then."""
+    backend.commit([Write("sales", "a", b'{"n": 1}', 0)])
+    watch = begun(backend)
+    with (root / "sales/a.json").open("w") as file:
+        file.write('{"n":')
+        file.flush()
+        backend.commit([Write("sales", "b", b"{}", 0)])
+        file.write(" 2}")
+        file.flush()
+        entries = dict(told(watch).entries)
+        while set(entries) != {"a", "b"}:
+            entries.update(told(watch).entries)
+    assert entries["a"].data == b'{"n": 2}'
+
+
+def test_one_among_many(root, backend, monkeypatch):
+    """One changed file among 10,000 is told without reading any other."""
+    for number in range(10_000):
+        (root / f"sales/n{number}.json").write_text(json.dumps({"n": number}))
+    watch = begun(backend)
+    read, files = Folder.read, []
+
+    def counting(folder, name):
+        files.append(name)
+        return read(folder, name)
+
+    monkeypatch.setattr(Folder, "read", counting)
+    (root / "sales/n5000.json").write_text("{}")
+    assert set(told(watch).entries) == {"n5000"}
+    assert {name for name in files if name != "journal"} == {"n5000.json"}
+
+
+def test_a_removed_namespace(root, backend):
+    """A folder that somebody removed is told as the end of all that was in it."""
+    backend.commit([Write("sales", name, b"{}", 0) for name in "ab"])
+    watch = begun(backend)
+    for path in (root / "sales").iterdir():
+        path.unlink()
+    (root / "sales").rmdir()
+    gone: set[str] = set()
+    while gone != {"a", "b"}:
+        gone |= {name for name, entry in told(watch).entries.items() if entry is None}
+
+
+def test_another_store_in_its_place(root, backend, opening):
+    """A watch of a folder whose state was made anew says load anew, though its revisions look alike."""
+    for _ in range(3):
+        revision = backend.commit([Write("sales", "a", b"{}", ANY)])
+    watch = backend.watch("sales", revision)
+    next(watch)
+    for path in sorted((root / ".confo").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    other = opening()
+    for _ in range(5):
+        other.commit([Write("sales", "a", b"{}", ANY)])
+    with pytest.raises(ResyncNeeded):
+        told(watch)
+
+
+def test_a_commit_that_came_and_went(backend):
+    """What several commits made of a name is told as the last of them left it."""
+    watch = begun(backend)
+    for number in range(5):
+        revision = backend.commit([Write("sales", "a", b"%d" % number, ANY)])
+    assert told(watch) == Batch(revision, {"a": Entry(b"4", revision)})
