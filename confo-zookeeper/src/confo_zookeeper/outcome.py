@@ -1,0 +1,92 @@
+"""What an error of kazoo or ZooKeeper means: one table from the error to what may be done next.
+
+The question that decides is whether the request can have taken effect. Only the server's own refusals tell that it
+did not; whatever is not in the table is of unknown outcome, a lost connection and a timeout first of all.
+Source: KeeperException.Code of ZooKeeper, and faults seen in tests.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from kazoo import exceptions as kazoo
+from kazoo.handlers.threading import KazooTimeoutError
+
+from confo import (
+    AuthenticationFailed,
+    BackendFailure,
+    BackendUnavailable,
+    ConfoError,
+    NamespaceNotFound,
+    OutcomeUnknown,
+    PermissionDenied,
+    UnsupportedServer,
+)
+
+
+class Outcome(Enum):
+    """What became of a request that ended in an error."""
+
+    NOT_DONE = "surely not done, and it may be done later"
+    REFUSED = "refused for good"
+    UNKNOWN = "done or not, nobody here can tell"
+
+
+class Verdict(NamedTuple):
+    """An outcome, the error that the caller gets, and what to do about it."""
+
+    outcome: Outcome
+    error: type[ConfoError]
+    advice: str = ""
+
+
+_NOT_DONE = Verdict(Outcome.NOT_DONE, BackendUnavailable)
+_UNKNOWN = Verdict(Outcome.UNKNOWN, OutcomeUnknown)
+
+
+def _refused(error: type[ConfoError], advice: str = "") -> Verdict:
+    return Verdict(Outcome.REFUSED, error, advice)
+
+
+TABLE: dict[type[Exception], Verdict] = {
+    # Refused before it was looked at.
+    kazoo.SessionMovedError: _NOT_DONE,
+    kazoo.NotReadOnlyCallError: _NOT_DONE,
+    kazoo.ThrottledOpError: _NOT_DONE,
+    kazoo.AuthFailedError: _refused(AuthenticationFailed, "the server does not accept who this client says it is"),
+    kazoo.SessionClosedRequireSaslError: _refused(
+        AuthenticationFailed, "the server wants SASL, which is not supported"
+    ),
+    kazoo.NoAuthError: _refused(
+        PermissionDenied, "check the user and the password, and the ACL of the znode: ZooKeeper takes any password"
+    ),
+    kazoo.InvalidACLError: _refused(PermissionDenied, "the server does not know this user, and so no ACL can name it"),
+    kazoo.UnimplementedError: _refused(UnsupportedServer, "is this ZooKeeper 3.5 or later?"),
+    kazoo.NoNodeError: _refused(NamespaceNotFound),
+    kazoo.NotEmptyError: _refused(BackendFailure, "there are znodes below it, which are not Confo's to delete"),
+    kazoo.QuotaExceededError: _refused(BackendFailure, "the quota of this part of the store is used up"),
+    kazoo.BadArgumentsError: _refused(BackendFailure),
+    kazoo.NoChildrenForEphemeralsError: _refused(BackendFailure, "the namespace's znode is an ephemeral one"),
+}
+"""Not in it: ConnectionLoss, timeouts, SessionExpired (kazoo says it also of requests that were sent), and the rest."""
+
+
+def verdict_on(error: Exception) -> Verdict:
+    """Return what this error means."""
+    return TABLE.get(type(error), _UNKNOWN)
+
+
+def translate(error: Exception, asked: str, where: str, *, write: bool = False) -> ConfoError:
+    """Return the error to raise ``from`` this one; ``asked`` goes after "cannot".
+
+    A read of unknown outcome is BackendUnavailable, as nothing can have happened; a write OutcomeUnknown.
+    """
+    verdict = verdict_on(error)
+    kind = verdict.error
+    if verdict.outcome is Outcome.UNKNOWN and not write:
+        kind = BackendUnavailable
+    advice = f"; {verdict.advice}" if verdict.advice else ""
+    doubt = ": it may or may not have happened" if kind is OutcomeUnknown else ""
+    said = "no answer in time" if isinstance(error, KazooTimeoutError) else type(error).__name__
+    return kind(f"cannot {asked}{doubt} (ZooKeeper at {where}: {said}){advice}")
