@@ -13,7 +13,20 @@ from pathlib import Path
 
 from measure import COLLECTED
 
-ALL = ("read", "start", "push", "contention", "load", "files", "reader", "history", "backends", "zookeeper", "outage", "herd")
+ALL = (
+    "read",
+    "start",
+    "push",
+    "contention",
+    "load",
+    "files",
+    "reader",
+    "history",
+    "backends",
+    "zookeeper",
+    "outage",
+    "herd",
+)
 
 
 def main() -> None:

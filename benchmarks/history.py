@@ -15,7 +15,7 @@ from typing import Any
 
 from measure import Row, compare, etcd, interleave, median, number, options, report, spread
 
-from confo import Backends, Confo, Namespace, Retention, Write
+from confo import Backends, Confo, Namespace, Retention
 from confo.history import Signature, record_write
 from confo.model import Change
 from confo.records import LATE
@@ -105,7 +105,6 @@ def fill(namespace: Namespace, length: int) -> None:
     backend = namespace._backend  # noqa: SLF001 - around the handle, to be done in seconds
     base = namespace.snapshot().revision
     change = Change(namespace.name, "database", DOCUMENT, {**DOCUMENT, "number": 1})
-    write = Write(namespace.name, "database", b"", base)
     for start in range(0, length, 100):
         backend.commit(
             [
@@ -113,7 +112,7 @@ def fill(namespace: Namespace, length: int) -> None:
                     namespace.name,
                     base + start + n,
                     Signature.new("somebody@somewhere", "a message"),
-                    [(change, write)],
+                    [(change, base)],
                 )
                 for n in range(100)
             ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from kazoo.exceptions import SessionExpiredError, SessionMovedError
 
 from confo import ANY, BackendUnavailable, Closed, ResyncNeeded, State, Write, replica
 from tests.proxy import Proxy
-from tests.zookeeper.sessions import SECONDS, client_of, expire, recoveries, wait_until
+from tests.zookeeper.sessions import SECONDS, client_of, end_session, recoveries, wait_until
 
 
 def told(watch):
@@ -20,6 +21,7 @@ def test_expired_sessions(ensemble, monkeypatch):
     Without rest between them: no stream of the test lives for long, and yet none counts as the next failure in a row.
     """
     monkeypatch.setattr(replica, "ALIVE_AFTER", 0.0)
+    monkeypatch.setattr(replica, "HERD_FAILURES", 0)  # the pause that keeps a herd apart is no part of this
     for recovery in recoveries(ensemble.hosts, 5):
         assert recovery.value < SECONDS
         assert recovery.watch < SECONDS
@@ -29,8 +31,7 @@ def test_a_lost_session_is_a_resync(server, prefix, opening, backend):
     """A watch from what was read in a session that has expired says load anew; after the load it goes on."""
     backend.commit([Write("sales", "a", b"1", 0)])
     revision = backend.load("sales").revision
-    old = expire(backend, [server.host])
-    wait_until(lambda: backend._session.id != old, SECONDS)
+    end_session(backend, [server.host])
     with pytest.raises(ResyncNeeded, match="session"):
         next(backend.watch("sales", revision))
     watch = backend.watch("sales", backend.load("sales").revision)
@@ -149,3 +150,14 @@ def test_forgotten_watches(backend):
     assert not any(
         watchers for registry in (client._data_watchers, client._child_watchers) for watchers in registry.values()
     )
+
+
+@pytest.mark.parametrize("error", [SessionExpiredError, SessionMovedError])
+def test_a_session_that_the_server_does_not_know(backend, error):
+    """A server that answers so on a living connection loses it: the next one tells what became of the session."""
+    watch = backend.watch("sales", backend.load("sales").revision)
+    next(watch)
+    backend._session._heed(error())
+    with pytest.raises(BackendUnavailable):
+        told(watch)
+    assert backend.namespaces() == ["sales"]

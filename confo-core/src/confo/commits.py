@@ -164,8 +164,10 @@ def _take(
         if lost:
             raise _conflict(lost)
         if taken.changes and ledger is not None:
-            changes = zip(taken.changes, list(taken.writes), strict=True)
-            taken.writes.append(record_write(view.namespace, view.revision, signature, changes))
+            entries = (view.entries.get(change.configuration) for change in taken.changes)
+            replaced = [entry.revision if entry else 0 for entry in entries]
+            told = zip(taken.changes, replaced, strict=True)
+            taken.writes.append(record_write(view.namespace, view.revision, signature, told))
     return taken._replace(drafts=drafts)
 
 

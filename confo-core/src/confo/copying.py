@@ -163,16 +163,17 @@ class Copy:
 
     def _commit(self, changed: Mapping[str, bytes | None], signature: Signature, kind: Kind) -> None:
         """Commit these bytes, guarded by what the target is known to have, with their record."""
-        writes, changes = [], []
+        writes, changes, replaced = [], [], []
         for name, data in changed.items():
             entry = self._entries.get(name)
             if data == (None if entry is None else entry.data):
                 continue
-            writes.append(Write(self._namespace, name, data, entry.revision if entry else 0))
+            replaced.append(entry.revision if entry else 0)
+            writes.append(Write(self._namespace, name, data, replaced[-1]))
             sides = (self._decoded(name, side) for side in (entry and entry.data, data))
             changes.append(Change(self._namespace, name, *(None if s is None else FrozenDict(s) for s in sides)))
         extensions.check(ChangeSet(changes), signature)
-        told = list(zip(changes, writes, strict=True))
+        told = zip(changes, replaced, strict=True)
         record = [record_write(self._namespace, self._base, signature, told, kind)] if self._history else []
         if writes or record:
             revision = send(self._target, [*writes, *record])

@@ -102,10 +102,10 @@ def record_write(
     namespace: str,
     base_revision: int,
     signature: Signature,
-    changes: Iterable[tuple[Change, Write]],
+    changes: Iterable[tuple[Change, int]],
     kind: Kind = "",
 ) -> Write:
-    """Return the write of a commit's record in one namespace; with each change goes the write that carries it out.
+    """Return the write of a commit's record in one namespace; with each change goes the revision that it replaces.
 
     Its guard, that there is no such record yet, makes the whole commit one that can happen once only: the guard of a
     document alone (0: it must not exist) would hold again after somebody deleted what the first sending created.
@@ -115,7 +115,7 @@ def record_write(
         "author": signature.author,
         "message": signature.message,
         "time": signature.time,
-        "changes": {change.configuration: _step(change, write) for change, write in changes},
+        "changes": {change.configuration: _step(change, was) for change, was in changes},
     }
     if kind:
         record["kind"] = kind
@@ -139,10 +139,10 @@ def parse(name: str, entry: Entry) -> Record | None:
         return None
 
 
-def _step(change: Change, write: Write) -> dict[str, Any]:
+def _step(change: Change, was: int) -> dict[str, Any]:
     sides = (("old", change.old or {}), ("new", change.new or {}))
     return {
-        "was": write.expected,
+        "was": was,
         "exists": change.new is not None,
         "fields": {
             name: {side: fields[name] for side, fields in sides if fields.get(name, MISSING) is not MISSING}

@@ -37,9 +37,9 @@ log = logging.getLogger("confo")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds of back-off: the bound of the first pause, doubled each time up to the last."""
-SPREAD_SECONDS = 3.0
-"""Seconds over which the clients that lost a stream which had lived come back: a server that restarts is there again
-before the first pauses of the back-off could tell them apart. 300 of them make 7 % in the fullest 100 ms."""
+HERD_FAILURES = 5
+"""Where the back-off begins when a stream ends that had lived, at 3.2 seconds: all other clients have lost theirs at
+this moment too, and a server that restarts is back before the short pauses could tell them apart."""
 LONGEST_REFUSED_PAUSE = 30.0
 """Seconds, after the store refused the user: it will not change its mind soon, yet it may."""
 ALIVE_AFTER = 5.0
@@ -68,11 +68,18 @@ def pause(failures: int, jitter: float, longest: float = LONGEST_PAUSE) -> float
     return jitter * min(longest, FIRST_PAUSE * 2.0 ** min(failures, 20))
 
 
-def after_failure(error: BaseException, failures: int, jitter: float, *, lived: bool = False) -> Failure:
-    """Decide what to do after the n-th failure in a row (0 the first); ``jitter`` is a random number of 0 to 1.
+def failures_before(error: BaseException, failures: int, seconds: float, *, followed: bool) -> int:
+    """Return how many failures in a row this one counts as coming after, by how long it took until it came.
 
-    ``lived`` says that what failed was a stream that had lived, as those of all others have that the server had.
+    A stream that had lived begins anew, and its loss as one of many. So does an attempt that took long: it is a pause.
     """
+    if seconds <= ALIVE_AFTER:
+        return failures
+    return HERD_FAILURES if followed and isinstance(error, BackendUnavailable) else 0
+
+
+def after_failure(error: BaseException, failures: int, jitter: float) -> Failure:
+    """Decide what to do after the n-th failure in a row (0 the first); ``jitter`` is a random number of 0 to 1."""
     if isinstance(error, ResyncNeeded):
         return Failure(resync=True, pause=0.0 if failures == 0 else pause(failures, jitter), state=State.READY)
     refused = isinstance(error, (PermissionDenied, AuthenticationFailed))
@@ -82,8 +89,7 @@ def after_failure(error: BaseException, failures: int, jitter: float, *, lived: 
         or isinstance(error, (NamespaceNotFound, NotSupported, PluginError))
         or not isinstance(error, ConfoError)
     )
-    seconds = jitter * SPREAD_SECONDS if lived and not lost else pause(failures, jitter, longest)
-    return Failure(resync=False, pause=seconds, state=State.ERROR if lost else State.STALE)
+    return Failure(resync=False, pause=pause(failures, jitter, longest), state=State.ERROR if lost else State.STALE)
 
 
 def time_travel(known: tuple[str, int], found: tuple[str, int]) -> str | None:
@@ -270,10 +276,9 @@ class Replica:
                     self.stop()
                 return
             except Exception as error:  # noqa: BLE001 - a plugin's defect must not end the thread in silence
-                lived = time.monotonic() - began > ALIVE_AFTER
-                failures = 0 if lived else failures
-                lived = lived and self._state is State.READY  # else it was an attempt that took long
-                plan = after_failure(error, failures, random.random(), lived=lived)  # noqa: S311 - spreading
+                followed, seconds = self._state is State.READY, time.monotonic() - began
+                failures = failures_before(error, failures, seconds, followed=followed)
+                plan = after_failure(error, failures, random.random())  # noqa: S311 - spreading, not hiding
                 failures += 1
                 resync = resync or plan.resync
                 if plan.resync:

@@ -28,8 +28,8 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no 
 
     def __init__(self, tls: ssl.SSLContext | None, connect_seconds: float, changed: Callable[[], None]) -> None:
         super().__init__()
-        self.failures = 0
-        """Attempts to connect that failed."""
+        self.failures = self.failures_in_a_row = 0
+        """Attempts to connect that failed, in all and since one came about."""
         self.last_error: OSError | None = None
         self._tls, self._seconds, self._changed = tls, connect_seconds, changed
         self._socket: socket.socket | None = None
@@ -64,18 +64,24 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no 
             if self._tls is not None:
                 made = self._tls.wrap_socket(made, server_hostname=hostname)
             self._keep(made)
+            self.failures_in_a_row = 0
         except OSError as error:
             if made is not None:
                 made.close()
-            self.failures, self.last_error = self.failures + 1, error
+            self.failures, self.failures_in_a_row = self.failures + 1, self.failures_in_a_row + 1
+            self.last_error = error
             self._changed()
             raise
         return made
 
     def hang_up(self) -> None:
         """Break the connection, now and whenever kazoo makes another: for a client that does not come to its end."""
+        self._hung_up = True
+        self.drop()
+
+    def drop(self) -> None:
+        """Break the connection; kazoo makes another."""
         with self._lock:
-            self._hung_up = True
             if self._socket is not None:
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)

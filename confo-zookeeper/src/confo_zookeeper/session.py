@@ -17,7 +17,13 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import AuthFailedError, KazooException, WriterNotClosedException
+from kazoo.exceptions import (
+    AuthFailedError,
+    KazooException,
+    SessionExpiredError,
+    SessionMovedError,
+    WriterNotClosedException,
+)
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import KeeperState
 from kazoo.retry import KazooRetry
@@ -156,6 +162,7 @@ class Session:
             try:
                 answer = self._get(submit(client, request), deadline - time.monotonic())
             except (KazooException, KazooTimeoutError) as error:
+                self._heed(error)
                 outcome = verdict_on(error).outcome
                 lost = outcome is Outcome.UNKNOWN and not isinstance(error, KazooTimeoutError)
                 if write or self.closed or not lost or time.monotonic() >= deadline:
@@ -172,6 +179,7 @@ class Session:
         try:
             answer: Answer = self._get(pending, self.credentials.timeout)
         except (KazooException, KazooTimeoutError) as error:
+            self._heed(error)
             raise self._explained(error, asked) from error
         return answer
 
@@ -180,6 +188,12 @@ class Session:
             self.check_open()
             self._waited_for = pending
         return pending.get(timeout=max(0.0, seconds))
+
+    def _heed(self, error: Exception) -> None:
+        """Break a connection on which the server does not know the session any more: kazoo would stay with it."""
+        client = self._process().client
+        if client is not None and type(error) in {SessionExpiredError, SessionMovedError}:
+            client.handler.drop()
 
     def _explained(self, error: Exception, asked: str, *, write: bool = False) -> ConfoError:
         explained = translate(error, asked, self.where, write=write)
@@ -197,8 +211,11 @@ class Session:
             self.check_open()
             client = process.client = process.client or process.start()
             handler = client.handler
-            most = handler.failures + ROUNDS * len(self.credentials.hosts)
-            while not (client.connected or process.over is client or handler.failures >= most):
+            most = ROUNDS * len(self.credentials.hosts)
+            until = handler.failures + most
+            while not (client.connected or process.over is client):
+                if handler.failures >= until and handler.failures_in_a_row >= most:
+                    break
                 if not process.changed.wait(deadline - time.monotonic()):
                     break
                 self.check_open()
