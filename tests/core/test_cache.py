@@ -509,7 +509,8 @@ def test_closing_while_another_process_writes(config, outage):
 
 def test_what_came_from_a_file_does_not_go_back(cache, outage):
     """A copy that never saw the store is not written: it would make an old state look newer."""
-    from confo.replica import First, Replica
+    from confo.first import First
+    from confo.replica import Replica
 
     cache.file("sales").write(kept(known_at=1000.0))
     snapshot = outage.tool.load("sales")

@@ -12,7 +12,7 @@ from confo import (
     ResyncNeeded,
     State,
 )
-from confo.replica import after_failure, pause
+from confo.replica import after_failure, failures_before, pause
 
 
 def test_back_off_doubles_to_five_seconds_with_full_jitter():
@@ -23,14 +23,13 @@ def test_back_off_doubles_to_five_seconds_with_full_jitter():
     assert pause(5, 0.25) == pytest.approx(0.8)
 
 
-def test_a_stream_that_had_lived_is_resumed_within_three_seconds():
-    """Clients that lose one server together come back over three seconds; a refusal is no loss."""
+def test_clients_that_lose_a_server_together_do_not_come_back_together():
+    """The loss of a stream that had lived is waited for longer; an attempt that took long was a pause."""
     lost = BackendUnavailable("x")
-    assert after_failure(lost, 0, 1.0, lived=True).pause == pytest.approx(3.0)
-    assert after_failure(lost, 0, 0.5, lived=True).pause == pytest.approx(1.5)
-    assert after_failure(lost, 0, 1.0).pause == pytest.approx(0.1)
-    assert after_failure(PermissionDenied("x"), 0, 1.0, lived=True).pause == pytest.approx(0.1)
-    assert after_failure(ResyncNeeded("x"), 0, 1.0, lived=True).pause == 0.0
+    assert pause(failures_before(lost, 0, 60.0, followed=True), 1.0) == pytest.approx(3.2)
+    assert failures_before(lost, 3, 60.0, followed=False) == 0
+    assert failures_before(lost, 3, 1.0, followed=True) == 3
+    assert failures_before(ResyncNeeded("x"), 3, 60.0, followed=True) == 0
 
 
 @pytest.mark.parametrize(

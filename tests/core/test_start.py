@@ -28,9 +28,9 @@ from confo import (
     State,
     Write,
 )
+from confo.first import time_travel
 from confo.guarded import GuardedBackend
 from confo.opening import UNKNOWN, OpeningBackend
-from confo.replica import time_travel
 from confo.start import Start, attempt, open_by, parse, within
 from confo_memory import MemoryBackend
 from confo_testkit.faults import FaultyBackend

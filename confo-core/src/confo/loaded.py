@@ -12,6 +12,7 @@ from confo.backend import Backend
 from confo.cache import Cache
 from confo.copying import Copied, Copy
 from confo.errors import BackendUnavailable, CacheError, ConfoError, NotReadyError
+from confo.first import First, time_travel
 from confo.keeper import Keeper
 from confo.kept import Damaged, Kept
 from confo.model import Snapshot, State
@@ -19,7 +20,7 @@ from confo.names import check_namespace
 from confo.namespace import Namespace, sign
 from confo.opening import OpeningBackend
 from confo.past import mark_end
-from confo.replica import CLOSE_SECONDS, First, Replica, time_travel
+from confo.replica import CLOSE_SECONDS, Replica
 from confo.retention import Retention
 from confo.staleness import OnStale, limit
 from confo.start import Start, attempt, within

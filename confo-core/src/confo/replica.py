@@ -30,6 +30,7 @@ from confo.errors import (
     ResyncNeeded,
 )
 from confo.events import Hub, Kind, Notice, Origin
+from confo.first import First, time_travel
 from confo.model import Entry, Snapshot, State, Status
 from confo.view import Applied, Sent, View
 
@@ -90,27 +91,6 @@ def after_failure(error: BaseException, failures: int, jitter: float) -> Failure
         or not isinstance(error, ConfoError)
     )
     return Failure(resync=False, pause=pause(failures, jitter, longest), state=State.ERROR if lost else State.STALE)
-
-
-def time_travel(known: tuple[str, int], found: tuple[str, int]) -> str | None:
-    """Tell why what was found, (identity, revision), is no later state of the store that was known; None if it is."""
-    if known[0] and found[0] and known[0] != found[0]:
-        return "another store is in its place"
-    if found[1] < known[1]:
-        return f"the store was set back to revision {found[1]}, and was at {known[1]} before"
-    return None
-
-
-class First(NamedTuple):
-    """What a replica begins with: a state of the store, from itself or as it was kept, and which store that is.
-
-    ``error`` is why it is not the store's own, ``alarm`` why it is no later state than what was kept.
-    """
-
-    snapshot: Snapshot
-    identity: str
-    error: str | None = None
-    alarm: str | None = None
 
 
 class Replica:

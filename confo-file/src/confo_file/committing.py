@@ -21,7 +21,7 @@ from confo import (
     Write,
 )
 from confo_file import formats, index, journal, layout
-from confo_file.errors import doubtful
+from confo_file.errors import doubtful, translated
 from confo_file.folder import FILE_MODE, Folder, stamp
 from confo_file.held import Held
 from confo_file.journal import Change, Head, Journal
@@ -89,15 +89,18 @@ def carry_out(held: Held, changes: list[Change], asked: str, *, decided: int = 0
     state, sync = _state(held), held.store.durable
     head = Head(held.head.store or uuid4().hex, held.head.revision + 1)
     decision = Journal(head, decided, changes, list(removed))
+    is_read = all(change.what == "seen" for change in changes) and not removed
+    failing = translated if is_read else doubtful  # who only reads has nothing in doubt
     with journal.Places(
         held.root, state, dict.fromkeys(change.namespace for change in changes), held.opened()
     ) as places:
         try:
             journal.decide(state, decision, sync=sync)
         except OSError as error:
-            _undo(state, asked, error)
+            with failing(asked):
+                _undo(state, error)
             raise
-        with doubtful(asked):
+        with failing(asked):
             journal.finish(decision, places, sync=sync, again=False)
     held.head = head
     held.store.identity = head.store
@@ -220,14 +223,13 @@ def _state(held: Held) -> Folder:
     return held.state
 
 
-def _undo(state: Folder, asked: str, error: OSError) -> None:
+def _undo(state: Folder, error: OSError) -> None:
     """Take back what may have been decided: after a sync that failed nobody knows what is on the disk."""
-    with doubtful(asked):
-        if state.status(journal.JOURNAL) is None:
-            with contextlib.suppress(OSError):
-                journal.clean(state)
-            return
+    if state.status(journal.JOURNAL) is None:
         with contextlib.suppress(OSError):
-            state.remove(journal.JOURNAL)
             journal.clean(state)
-        raise error
+        return
+    with contextlib.suppress(OSError):
+        state.remove(journal.JOURNAL)
+        journal.clean(state)
+    raise error

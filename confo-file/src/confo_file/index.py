@@ -124,6 +124,15 @@ def append(fd: int, revision: int, changes: Changes) -> None:
     write_all(fd, _line(revision, changes))
 
 
+def take_back(fd: int, revision: int) -> None:
+    """Cut the last line off if it is this revision's."""
+    text = os.pread(fd, os.fstat(fd).st_size, 0)
+    start = text.rfind(b"\n", 0, -1) + 1
+    if start and json.loads(text[start:])[0] == revision:
+        os.ftruncate(fd, start)
+        os.lseek(fd, start, os.SEEK_SET)
+
+
 def rewrite(folder: Folder, namespace: str, index: Index, temporary: str, *, forget: bool, sync: bool) -> None:
     """Write the log anew, without what is outdated; ``forget`` all deleted names, not the oldest only."""
     gone = sorted(index.gone.items(), key=lambda item: item[1])

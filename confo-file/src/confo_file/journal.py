@@ -143,10 +143,12 @@ def finish(journal: Journal, places: Places, *, sync: bool, again: bool) -> None
         if namespace in places.folders:
             places.folders[namespace].sync()
     for namespace, changes in noted.items():
-        if not (again and _is_noted(places.index, namespace, journal.head.revision)):
-            index.append(places.logs[namespace], journal.head.revision, changes)
+        log = places.logs[namespace]
+        if again:
+            index.take_back(log, journal.head.revision)  # written anew: a sync of it may have failed
+        index.append(log, journal.head.revision, changes)
         if sync:
-            os.fsync(places.logs[namespace])
+            os.fsync(log)
     if sync and (again or places.has_new_logs):
         places.index.sync()
     _remove(journal.removed, places.root, sync=sync)
@@ -186,12 +188,6 @@ def _after(change: Change, now: Stamp | None) -> Stamp:
     if now is not None and now[:4] == change.after[:4]:
         return now
     return [change.suffix, NEVER, NEVER, NEVER, NEVER]
-
-
-def _is_noted(folder: Folder, namespace: str, revision: int) -> bool:
-    log = index.Index()
-    log.catch_up(folder, namespace)
-    return log.revision >= revision
 
 
 def _remove(namespaces: Iterable[str], root: Folder, *, sync: bool) -> None:
