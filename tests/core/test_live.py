@@ -33,6 +33,12 @@ class Heard:
             assert self._news.wait_for(lambda: len(self.events) >= count, SECONDS), self.events
         return self.events
 
+    def wait_for_all(self, *kinds):
+        """Return the events once one of each kind is there; there may be others between."""
+        with self._news:
+            assert self._news.wait_for(lambda: set(kinds) <= {one.kind for one in self.events}, SECONDS), self.events
+        return self.events
+
 
 def put(store, namespace="sales", /, **documents):
     """Write around Confo, as another tool would: None deletes."""

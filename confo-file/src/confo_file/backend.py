@@ -69,6 +69,11 @@ class FileBackend(Backend):
             raise CredentialsError("a URL of files is file:///absolute/path/namespace, with three slashes")
         return {"config_path": folder}
 
+    @property
+    def identity(self) -> str:
+        """Return what tells this folder's store from every other one: another once somebody deleted its ``.confo``."""
+        return self._store.identity
+
     def namespaces(self) -> list[str]:
         """Return the names of the folders, sorted."""
         with self._store.holding("list the namespaces") as held:

@@ -120,6 +120,7 @@ def create(held: Held, namespace: str, asked: str) -> None:
     if held.store.durable:
         with doubtful(asked):
             held.root.sync()
+    carry_out(held, [], asked)  # a revision of its own; with the first, the store has its identity
 
 
 def delete(held: Held, namespace: str, asked: str) -> None:
