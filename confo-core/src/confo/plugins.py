@@ -51,6 +51,7 @@ class Plugin:
 
 
 _loaded: dict[str, type[Backend]] = {}
+_described: dict[str, Plugin] = {}
 _failed: dict[tuple[str, str], str] = {}
 _lock = threading.RLock()  # importing a plugin may ask for another one in the same thread
 
@@ -99,8 +100,13 @@ def load(kind: str) -> type[Backend]:
 
 def describe(kind: str) -> str:
     """Return kind, distribution, version and entry point of an installed backend, for an error's text."""
-    points = list(_entry_points(BACKENDS, kind))
-    return f"{_describe(points[0])}, entry point {points[0].value!r}," if points else repr(kind)
+    plugin = _described.get(kind)  # what was loaded need not be looked for again
+    if plugin is None:
+        points = list(_entry_points(BACKENDS, kind))
+        if not points:
+            return repr(kind)
+        plugin = _describe(points[0])
+    return f"{plugin}, entry point {plugin.entry_point!r},"
 
 
 def not_installed(kind: str) -> str:
@@ -149,6 +155,7 @@ def _load(kind: str) -> type[Backend]:
         if problem := _defect(found, kind):
             raise PluginError(problem)
     backend: type[Backend] = found
+    _described[kind] = plugin
     return backend
 
 
