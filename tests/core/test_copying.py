@@ -13,6 +13,7 @@ from confo import (
     ConfigurationExists,
     InvalidOption,
     NamespaceNotFound,
+    Retention,
     UnreadableDocument,
     Write,
     extensions,
@@ -252,3 +253,63 @@ def test_a_handle_that_does_not_follow(config, sales, story):  # noqa: F811
     handle = config.namespace("sales")
     config.copy("store", "still")
     assert dict(handle) == dict(sales)
+
+
+def test_what_only_the_target_has_stays(config, sales, target):
+    """A document of the target's own is not touched because the source once had one of that name."""
+    sales.set("own", "x", 1)
+    sales.persist()
+    sales.delete("own")
+    sales.persist()
+    sales.set("a", "x", 1)
+    sales.persist()
+    target.create_namespace("sales")
+    target.commit([Write("sales", "own", b'{"precious": 1}', 0)])
+    config.copy("store", "target")
+    assert dict(copied(config)) == {"a": {"x": 1}, "own": {"precious": 1}}
+
+
+def test_two_sources(config, sales, target):
+    """What was copied from one store is not written over by a copy from another one."""
+    sales.set("a", "x", "first")
+    sales.persist()
+    config.copy("store", "target")
+    config.load_backend({"store": uuid.uuid4().hex}, "second", "memory", history=False)
+    config.activate_backend("second")
+    config.create_namespace("sales")
+    config.namespace("sales").set("a", "x", "second")
+    config.namespace("sales").persist()
+    with pytest.raises(ConfigurationExists):
+        config.copy("second", "target")
+    assert copied(config)["a"] == {"x": "first"}
+
+
+def test_deleted_outside(config, sales, store, target):
+    """What the source lost without a record is not in the copy either."""
+    sales.set("a", "x", 1)
+    sales.persist()
+    sales.set("b", "x", 1)
+    sales.wait_for(store.commit([Write("sales", "b", None, sales.persist().revision)]))
+    config.copy("store", "target")
+    assert dict(copied(config)) == {"a": {"x": 1}}
+
+
+@pytest.mark.parametrize("options", [{"history": Retention(count=3)}])
+def test_again_after_the_source_trimmed(config, sales, target, options):
+    """A source that let go of records meanwhile is copied again all the same."""
+    for number in range(3):
+        sales.set("a", "n", number)
+        sales.persist()
+    config.copy("store", "target")
+    for number in range(3, 6):
+        sales.set("a", "n", number)
+        sales.persist()
+    config.copy("store", "target")
+    assert copied(config)["a"] == {"n": 5}
+    assert len(copied(config).history()) == 6
+
+
+def test_namespaces_are_a_list(config, sales, target):
+    """One name in place of the list is refused, with what to write."""
+    with pytest.raises(InvalidOption, match=r"\['sales'\]"):
+        config.copy("store", "target", namespaces="sales")

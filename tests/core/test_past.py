@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import uuid
 
@@ -10,7 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from confo import Confo, InvalidOption, NotSupported, Retention, RevisionNotFound, TooLarge, Write
+from confo import (
+    ConfigurationNotFound,
+    Confo,
+    InvalidOption,
+    NotSupported,
+    Retention,
+    RevisionNotFound,
+    TooLarge,
+    UnreadableDocument,
+    Write,
+    extensions,
+)
 from confo.past import OUTSIDE
 from confo_memory import MemoryBackend
 
@@ -102,7 +114,7 @@ def test_rollback_makes_a_state_again(story, data):
             sales.rollback(revision)
             assert dict(sales.snapshot()) == states[revision]
         else:
-            with pytest.raises(RevisionNotFound, match="configuration by configuration"):
+            with pytest.raises(RevisionNotFound, match=r"rollback\(revision, config=\.\.\.\)"):
                 sales.rollback(revision)
             assert dict(sales) == before
 
@@ -306,3 +318,142 @@ def test_what_is_no_retention(wrong, credentials):
         with pytest.raises(InvalidOption):
             config.load_backend(credentials, "store", "memory", history=wrong)
         assert config.get_backends()["all_backends"] == []
+
+
+@pytest.mark.parametrize("kept", [Retention(count=None)], indirect=True)
+def test_count_and_age_together(sales, store, credentials, monkeypatch):
+    """A record that is both one too many and too old goes once, and commits go on."""
+    now = time.time
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: now() - 7200)
+        commits(sales, 6)
+    with Confo(uuid.uuid4().hex) as config:
+        config.load_backend(credentials, "store", "memory", history=Retention(count=3, age=3600.0))
+        new = commits(config.namespace("sales", backend="store"), 3)
+    assert records(store) == new
+
+
+@pytest.mark.parametrize("kept", [Retention(count=None)], indirect=True)
+def test_a_lower_bound_leaves_no_hole(sales, store, credentials):
+    """While a long history shrinks, what goes is always older than what stays."""
+    old = commits(sales, 200)
+    with Confo(uuid.uuid4().hex) as config:
+        config.load_backend(credentials, "store", "memory", history=Retention(count=40))
+        handle = config.namespace("sales", backend="store")
+        every = list(old)
+        for _ in range(8):
+            every += commits(handle, 1)
+            assert records(store) == every[-len(records(store)) :]
+        assert len(records(store)) == 40
+
+
+@pytest.mark.parametrize("kept", [Retention(count=10)], indirect=True)
+def test_a_lagging_copy_is_not_trimmed_first(config, kind, credentials, sales, store):
+    """A commit of a copy that does not follow is recorded as one of the newest, however old its copy is."""
+    with Confo(uuid.uuid4().hex) as lagging:
+        lagging.load_backend(credentials, "store", kind, follow=False, history=Retention(count=10))
+        late = lagging.namespace("sales", backend="store")
+        commits(sales, 100)
+        late.set("b", "x", 1)
+        commit = late.persist("late")
+        assert late.at(commit.revision)["a"] == {"n": 100}
+    sales.wait_for(commit.revision)
+    commits(sales, 1)
+    assert commit.revision in records(store)
+    assert sales.history(limit=2)[1].message == "late"
+
+
+@pytest.mark.parametrize("kept", [Retention(count=None)], indirect=True)
+def test_an_outside_write_that_stood_for_long(sales, store):
+    """A write outside is on its page also when it was replaced hundreds of commits later."""
+    revision = store.commit([Write("sales", "old", b'{"x": 1}', 0)])
+    sales.wait_for(revision)
+    commits(sales, 300)
+    sales.set("old", "x", 2)
+    sales.persist()
+    seen, before = [], None
+    while page := sales.history(limit=100, before=before):
+        seen += [commit.revision for commit in page]
+        before = page[-1].revision
+    assert seen == [commit.revision for commit in sales.history(limit=1000)]
+    assert seen[-1] == revision
+
+
+def test_odd_records(config, sales, store):
+    """Records that other tools made up are no commits: they stop neither reading nor committing nor copying."""
+    good = {"op": "a" * 32, "author": "x", "message": "m", "time": 1.0, "changes": {}}
+    step = {"was": 0, "exists": True, "fields": {}}
+    odd = [
+        {"time": None},
+        {"author": 7},
+        {"kind": [1]},
+        *({"changes": {"a": {**step, **wrong}}} for wrong in ({"was": "1"}, {"was": True}, {"fields": []})),
+        {"changes": {"a": {**step, "fields": {"x": 1}}}},
+        {"changes": {"../../evil": step}},
+    ]
+    for number, wrong in enumerate(odd):
+        data = json.dumps({**good, **wrong}).encode()
+        store.commit([Write(".history.sales", f"{1:020d}-{number:032x}", data, 0)])
+    sales.set("a", "x", 1)
+    revision = sales.persist().revision
+    assert [commit.revision for commit in sales.history()] == [revision]
+    assert sales.at(revision)["a"] == {"x": 1}
+    assert sales.blame("a")["x"].revision == revision
+    config.load_backend({"store": uuid.uuid4().hex}, "target", "memory")
+    assert config.copy("store", "target")["sales"].commits == 1
+
+
+def test_staged_by_another_thread_during_a_rollback(sales, monkeypatch):
+    """What is staged while a rollback is under way stays staged."""
+    sales.set("a", "x", 1)
+    first = sales.persist().revision
+    sales.set("a", "x", 2)
+    sales.persist()
+    check = extensions.check
+
+    def meanwhile(*commit):
+        monkeypatch.undo()
+        thread = threading.Thread(target=sales.set, args=("a", "user", "staged"))
+        thread.start()
+        thread.join()
+        check(*commit)
+
+    monkeypatch.setattr(extensions, "check", meanwhile)
+    sales.rollback(first)
+    assert sales["a"] == {"x": 1, "user": "staged"}
+    assert sales.snapshot()["a"] == {"x": 1}
+    assert sales.staged == ["a"]
+
+
+def test_unreadable_during_a_rollback(sales, store, monkeypatch):
+    """A document that becomes unreadable during a rollback takes nobody's staged edits with it."""
+    sales.set("a", "x", 1)
+    sales.set("b", "x", 1)
+    first = sales.persist().revision
+    sales.set("a", "x", 2)
+    sales.set("b", "x", 2)
+    now = sales.persist().revision
+    sales.set("a", "mine", 1)
+    sales.set("b", "mine", 1)
+    check = extensions.check
+
+    def meanwhile(*commit):
+        monkeypatch.undo()
+        store.commit([Write("sales", "a", b"garbage", now)])
+        check(*commit)
+
+    monkeypatch.setattr(extensions, "check", meanwhile)
+    with pytest.raises(UnreadableDocument):
+        sales.rollback(first)
+    assert sorted(sales.staged) == ["a", "b"]
+    assert sales["b"] == {"x": 2, "mine": 1}
+
+
+def test_rollback_of_what_is_nowhere(sales):
+    """A configuration that is neither in the past nor in the present is said to be unknown, by name."""
+    sales.set("a", "x", 1)
+    revision = sales.persist().revision
+    with pytest.raises(ConfigurationNotFound, match="'databse'"):
+        sales.rollback(revision, config="databse")
+    with pytest.raises(InvalidOption, match="older revision"):
+        sales.diff(new=revision)

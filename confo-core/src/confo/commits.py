@@ -19,9 +19,9 @@ from confo.backend import ANY, Backend, Write
 from confo.changes import Draft, collisions, rebase, settle, unchanged
 from confo.codec import FrozenDict, encode
 from confo.errors import BackendUnavailable, Conflict, ConflictError, ConfoError, OutcomeUnknown, TooLarge
-from confo.history import Signature, op_id_of, record_write
+from confo.history import TRIMMED, Signature, op_id_of, record_write
 from confo.model import Change, ChangeSet, Collision, Commit
-from confo.names import is_reserved
+from confo.names import history_of, is_reserved
 from confo.outcome import After, after_error
 from confo.replica import Replica, pause
 from confo.retention import Ledger
@@ -69,8 +69,12 @@ def persist(
         for replica in replicas:
             if replicas[replica]:
                 replica.see_store()
+        bases = {one: _newest(backend, one.namespace) for one in ledgers if not one.is_fresh}
         for attempt in itertools.count():
-            pending = [_take(one, names, signature, on_conflict, ledgers.get(one)) for one, names in replicas.items()]
+            pending = [
+                _take(one, names, signature, on_conflict, ledgers.get(one), bases.get(one, 0))
+                for one, names in replicas.items()
+            ]
             changes = ChangeSet(change for one in pending for change in one.changes)
             if attempt == 0 and any(map(_given_up, pending)):
                 # An edit is given up for what the store has now, not for what it had when it was last looked at.
@@ -144,7 +148,12 @@ def difference(replica: Replica, names: Sequence[str]) -> ChangeSet:
 
 
 def _take(
-    replica: Replica, names: Sequence[str], signature: Signature, on_conflict: OnConflict, ledger: Ledger | None
+    replica: Replica,
+    names: Sequence[str],
+    signature: Signature,
+    on_conflict: OnConflict,
+    ledger: Ledger | None,
+    newest: int,
 ) -> Pending:
     """Look at drafts, guards and base in one moment: a guard of a newer state would hold for an older draft."""
     view, taken = replica.view, Pending(replica, {}, [], [], ledger)
@@ -167,8 +176,13 @@ def _take(
             entries = (view.entries.get(change.configuration) for change in taken.changes)
             replaced = [entry.revision if entry else 0 for entry in entries]
             told = zip(taken.changes, replaced, strict=True)
-            taken.writes.append(record_write(view.namespace, view.revision, signature, told))
+            taken.writes.append(record_write(view.namespace, max(view.revision, newest), signature, told))
     return taken._replace(drafts=drafts)
+
+
+def _newest(backend: Backend, namespace: str) -> int:
+    """Return the revision of the newest record: those of a lagging copy must not sort among what is due to go."""
+    return max((entry.revision for _, entry in backend.scan(history_of(namespace), limit=1, reverse=True)), default=0)
 
 
 def _change(view: View, name: str, draft: Draft) -> Change | None:
@@ -284,8 +298,16 @@ def _revision_of_first(backend: Backend, writes: Sequence[Write], lost: ConfoErr
         raise _unknown(writes) from lost
     found = backend.read(record.namespace, [record.name])
     if record.name not in found:
+        if _may_be_trimmed(backend, record):
+            raise _unknown(writes) from lost
         raise lost
     return found[record.name].revision
+
+
+def _may_be_trimmed(backend: Backend, record: Write) -> bool:
+    """Tell whether a record that is not there may have been, and have gone with the oldest."""
+    oldest = [name for name, _ in backend.scan(record.namespace, limit=2)]
+    return TRIMMED in oldest and (len(oldest) == 1 or record.name < oldest[1])
 
 
 def _record(writes: Sequence[Write]) -> Write | None:

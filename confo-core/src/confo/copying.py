@@ -20,6 +20,7 @@ from confo.commits import send
 from confo.errors import (
     BackendFailure,
     ConfigurationExists,
+    Conflict,
     NamespaceExists,
     NamespaceNotFound,
     TooLarge,
@@ -52,19 +53,21 @@ class Copy:
         self._namespace = namespace
         self._signature = signature
         self._history = history
-        self._state = source.load(namespace)
-        self._records = Reader(source, namespace).all(self._state.revision).kept if history else []
-        self._there = {record.signature.op_id: record for record in Reader(target, namespace).all(sys.maxsize).kept}
-        self._entries = _entries(target, namespace)
-        self._base = max((entry.revision for entry in self._entries.values()), default=1)
+        self._here = source.load(namespace)
+        self._records = Reader(source, namespace).all(self._here.revision).kept if history else []
+        self._replayed = {record.signature.op_id: record for record in Reader(target, namespace).all(sys.maxsize).kept}
+        self._there = _entries(target, namespace)
+        self._origin = source.identity
+        self._op_ids = {record.signature.op_id for record in self._records}
+        copied = {record.revision for record in self._replayed.values() if self._is_copied(record)}
+        self._own = {name for name, entry in self._there.items() if entry.revision not in copied}
+        written = [entry.revision for entry in self._there.values()]
+        self._base = max([*written, *(record.revision for record in self._replayed.values()), 1])
         self._documents = self._commits = 0
 
     def check(self) -> None:
         """Refuse to write over what did not come from the source; ConfigurationExists with every name."""
-        copied = {record.revision for record in self._there.values() if self._is_copied(record)}
-        others = [
-            name for name in self._differing() if name in self._entries and self._entries[name].revision not in copied
-        ]
+        others = [name for name in self._differing() if name in self._own]
         if others:
             raise ConfigurationExists(
                 f"namespace {self._namespace!r} of the target has other documents than the source in "
@@ -77,12 +80,15 @@ class Copy:
         """Copy, read back and compare; what only the target has stays."""
         with contextlib.suppress(NamespaceExists):
             self._target.create_namespace(self._namespace)
-        told = {name for record in self._records for name in record.steps}
-        self._bring([name for name in self._differing() if name not in told])
-        if all(map(self._is_copied, self._there.values())):
-            self._replay()
-        self._bring(self._differing())
-        self._entries = _entries(self._target, self._namespace)
+        try:
+            self._bring_all()
+        except Conflict as lost:
+            raise BackendFailure(
+                f"somebody else writes into namespace {self._namespace!r} of the target: copy again, which goes on "
+                "where this stopped",
+                namespace=self._namespace,
+            ) from lost
+        self._there = _entries(self._target, self._namespace)
         if wrong := self._differing():
             raise BackendFailure(
                 f"namespace {self._namespace!r} does not read back as it was copied: {', '.join(wrong)}; either "
@@ -90,17 +96,26 @@ class Copy:
                 namespace=self._namespace,
                 configuration=wrong[0],
             )
-        return Copied(self._state.revision, self._documents, self._commits)
+        return Copied(self._here.revision, self._documents, self._commits)
+
+    def _bring_all(self) -> None:
+        """Bring what no commit tells of, then the commits in their order, then what they leave different."""
+        told = {name for record in self._records for name in record.steps}
+        self._bring([name for name in self._differing() if name not in told])
+        if all(map(self._is_copied, self._replayed.values())):
+            self._replay()
+            self._drop([name for name in told - self._own if name in self._there and name not in self._here.entries])
+        self._bring(self._differing())
 
     def _is_copied(self, record: Record) -> bool:
-        return record.kind == "copy" or record.signature.op_id in {one.signature.op_id for one in self._records}
+        return record.origin == self._origin != "" or record.signature.op_id in self._op_ids
 
     def _differing(self) -> list[str]:
         """Return the names of what the target has not, or otherwise."""
         return [
             name
-            for name, entry in self._state.entries.items()
-            if name not in self._entries or not self._alike(name, entry, self._entries[name])
+            for name, entry in self._here.entries.items()
+            if name not in self._there or not self._alike(name, entry, self._there[name])
         ]
 
     def _alike(self, name: str, here: Entry, there: Entry) -> bool:
@@ -119,9 +134,7 @@ class Copy:
         room = self._target.capabilities.atomic_writes - 1
         try:
             if len(names) <= room:
-                self._commit(
-                    {name: self._state.entries[name].data for name in names}, self._signature.renewed(), "copy"
-                )
+                self._commit({name: self._here.entries[name].data for name in names}, self._signature.renewed(), "copy")
                 return
         except TooLarge:
             if len(names) == 1:
@@ -132,21 +145,28 @@ class Copy:
 
     def _replay(self) -> None:
         """Do every commit again that is not there yet; what is not known of one is left to what follows."""
-        lines = {name: self._line(name) for record in self._records for name in record.steps}
+        told = dict.fromkeys(name for record in self._records for name in record.steps)
+        lines = {name: self._line(name) for name in told if name in self._here.entries or name not in self._own}
         room = self._target.capabilities.atomic_writes - 1
         for record in self._records:
-            if record.signature.op_id in self._there:
+            if record.signature.op_id in self._replayed:
                 continue
             names = lines if record.kind == "end" else record.steps
-            found = {name: version_at(lines[name], record.revision) for name in names}
+            found = {name: version_at(lines[name], record.revision) for name in names if name in lines}
             changed = [(name, self._data(name, one)) for name, one in found.items() if one.document is not UNKNOWN]
             while len(changed) > room:  # more than the target takes at once; its op id comes with the last of it
                 part, changed = changed[:room], changed[room:]
                 self._commit(dict(part), record.signature.renewed(), "copy")
             self._commit(dict(changed), record.signature, record.kind)
 
+    def _drop(self, names: Sequence[str]) -> None:
+        """Delete what a replayed commit made and the source lost without a record."""
+        room = self._target.capabilities.atomic_writes - 1
+        for start in range(0, len(names), room):
+            self._commit(dict.fromkeys(names[start : start + room]), self._signature.renewed(), "copy")
+
     def _line(self, name: str) -> list[Version]:
-        entry = self._state.entries.get(name)
+        entry = self._here.entries.get(name)
         if entry is None:
             return versions(name, self._records, None)
         document = self._decoded(name, entry.data)
@@ -154,7 +174,7 @@ class Copy:
 
     def _data(self, name: str, version: Version) -> bytes | None:
         """Return a version's bytes: as they are stored, if it is the present one."""
-        entry = self._state.entries.get(name)
+        entry = self._here.entries.get(name)
         if entry is not None and entry.revision == version.revision:
             return entry.data
         if version.document is None or version.document is UNKNOWN:
@@ -165,7 +185,7 @@ class Copy:
         """Commit these bytes, guarded by what the target is known to have, with their record."""
         writes, changes, replaced = [], [], []
         for name, data in changed.items():
-            entry = self._entries.get(name)
+            entry = self._there.get(name)
             if data == (None if entry is None else entry.data):
                 continue
             replaced.append(entry.revision if entry else 0)
@@ -174,15 +194,17 @@ class Copy:
             changes.append(Change(self._namespace, name, *(None if s is None else FrozenDict(s) for s in sides)))
         extensions.check(ChangeSet(changes), signature)
         told = zip(changes, replaced, strict=True)
-        record = [record_write(self._namespace, self._base, signature, told, kind)] if self._history else []
+        record = (
+            [record_write(self._namespace, self._base, signature, told, kind, self._origin)] if self._history else []
+        )
         if writes or record:
             revision = send(self._target, [*writes, *record])
             extensions.committed(Commit(revision, *signature, ChangeSet(changes)))
             self._base = revision
             for write in writes:
-                self._entries.pop(write.name, None)
+                self._there.pop(write.name, None)
                 if write.data is not None:
-                    self._entries[write.name] = Entry(write.data, revision)
+                    self._there[write.name] = Entry(write.data, revision)
             self._documents += len(writes)
             self._commits += 1
 

@@ -14,9 +14,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from confo.backend import Write
 from confo.codec import decode_record, to_json
-from confo.errors import InvalidDocument
+from confo.errors import InvalidDocument, InvalidName
 from confo.model import MISSING, Change, ChangeSet, Commit, Entry
-from confo.names import history_of
+from confo.names import check_configuration, history_of
 
 TRIMMED = f"{0:020d}-trimmed"
 """Name of the entry that says that older records were let go; it sorts before every record."""
@@ -52,6 +52,10 @@ class Step(NamedTuple):
     exists: bool
     fields: Mapping[str, Mapping[str, Any]]
 
+    def __repr__(self) -> str:
+        """Show which fields changed, never from and to what."""
+        return f"<Step from revision {self.was}: {list(self.fields)}>"
+
     def side(self, side: str) -> dict[str, Any]:
         """Return the changed fields as they were ("old") or became ("new")."""
         return {name: sides[side] for name, sides in self.fields.items() if side in sides}
@@ -62,13 +66,17 @@ Kind: TypeAlias = Literal["", "end", "copy"]
 
 
 class Record(NamedTuple):
-    """A commit as its record in one namespace tells of it; ``revision`` is when, ``base`` what it was based on."""
+    """A commit as its record in one namespace tells of it; ``revision`` is when, ``base`` what it was based on.
+
+    ``origin`` is the identity of the store from which it was copied.
+    """
 
     revision: int
     base: int
     signature: Signature
     steps: Mapping[str, Step]
     kind: Kind = ""
+    origin: str = ""
 
     def commit(self, namespace: str) -> Commit:
         """Return it as a commit whose changes have the fields that it changed, and no others."""
@@ -93,6 +101,11 @@ def record_name(base_revision: int, op_id: str) -> str:
     return f"{name_before(base_revision)}-{op_id}"
 
 
+def is_record(name: str) -> bool:
+    """Tell whether this is a record's name, as other tools may write there too."""
+    return _NAME.fullmatch(name) is not None
+
+
 def op_id_of(name: str) -> str:
     """Return the op id in a record's name."""
     return name.partition("-")[2]
@@ -104,6 +117,7 @@ def record_write(
     signature: Signature,
     changes: Iterable[tuple[Change, int]],
     kind: Kind = "",
+    origin: str = "",
 ) -> Write:
     """Return the write of a commit's record in one namespace; with each change goes the revision that it replaces.
 
@@ -119,6 +133,8 @@ def record_write(
     }
     if kind:
         record["kind"] = kind
+    if origin:
+        record["from"] = origin
     return Write(history_of(namespace), record_name(base_revision, signature.op_id), to_json(record), 0)
 
 
@@ -130,13 +146,24 @@ def parse(name: str, entry: Entry) -> Record | None:
     try:
         record = decode_record(entry.data)
         steps = {
-            configuration: Step(step["was"], step["exists"], step["fields"])
+            check_configuration(configuration): Step(
+                _a(int, step["was"]), _a(bool, step["exists"]), {f: _a(dict, s) for f, s in step["fields"].items()}
+            )
             for configuration, step in record["changes"].items()
         }
-        signature = Signature(record["op"], record["author"], record["message"], record["time"])
-        return Record(entry.revision, int(found[1]), signature, steps, record.get("kind", ""))
-    except (InvalidDocument, KeyError, TypeError, AttributeError):
+        op_id, author, message = (_a(str, record[key]) for key in ("op", "author", "message"))
+        signature = Signature(op_id, author, message, float(_a((int, float), record["time"])))
+        kind, origin = _a(str, record.get("kind", "")), _a(str, record.get("from", ""))
+        return Record(entry.revision, int(found[1]), signature, steps, kind, origin)
+    except (InvalidDocument, InvalidName, KeyError, TypeError, AttributeError, OverflowError):
         return None
+
+
+def _a(kind: Any, value: Any) -> Any:
+    """Return a value that is of this type; TypeError if it is not."""
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError
+    return value
 
 
 def _step(change: Change, was: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from confo.backend import Backend
 from confo.cache import Cache
 from confo.copying import Copied, Copy
-from confo.errors import BackendUnavailable, CacheError, ConfoError, NotReadyError
+from confo.errors import BackendUnavailable, CacheError, ConfoError, InvalidOption, NotReadyError
 from confo.first import First, time_travel
 from confo.keeper import Keeper
 from confo.kept import Damaged, Kept
@@ -136,6 +136,8 @@ class Loaded:
         self, target: Loaded, namespaces: Sequence[str] | None, message: str, author: str | None, *, overwrite: bool
     ) -> dict[str, Copied]:
         """Copy namespaces, all if none is named, into another backend; refuse before anything is written."""
+        if isinstance(namespaces, str):
+            raise InvalidOption(f"namespaces is a list of names: [{namespaces!r}]")
         names = self.backend.namespaces() if namespaces is None else [check_namespace(name) for name in namespaces]
         signature, history = sign(message, author), target.keeps_history
         copies = {name: Copy(self.backend, target.backend, name, signature, history=history) for name in names}

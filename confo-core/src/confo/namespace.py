@@ -11,7 +11,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from confo import extensions
-from confo.changes import Draft, rebase
+from confo.changes import Draft, rebase, settle
 from confo.codec import FrozenDict
 from confo.commits import OnConflict, difference, persist, persist_split
 from confo.editor import Editor, with_document, with_field, without_document, without_field
@@ -192,6 +192,8 @@ class Namespace(Mapping[str, FrozenDict]):
         RevisionNotFound where one of the two states is not known whole.
         """
         if old is None:
+            if new is not None:
+                raise InvalidOption("diff(old, new): give the older revision as well")
             return difference(self._replica, self.staged)
         return between(self.at(old), self.snapshot() if new is None else self.at(new))
 
@@ -273,7 +275,7 @@ class Namespace(Mapping[str, FrozenDict]):
         try:
             commit_together(self._backend, [(self, list(written))], message, author, on_conflict)
         except BaseException:
-            self._put_back(written, before)
+            self._put_back(written, before, written)
             raise
 
     def __repr__(self) -> str:
@@ -297,7 +299,7 @@ class Namespace(Mapping[str, FrozenDict]):
         _check_number("limit", limit)
         if before is not None:
             _check_number("before", before)
-        return self._past.commits(self.snapshot(), limit, config, before)
+        return self._past.commits(self._present(), limit, config, before)
 
     def at(self, revision: int) -> Snapshot:
         """Return the state as it was at a revision, put together from the history. Asks the store.
@@ -307,7 +309,7 @@ class Namespace(Mapping[str, FrozenDict]):
         has not come, or that the history does not reach.
         """
         _check_number("revision", revision)
-        snapshot = self.snapshot()
+        snapshot = self._present()
         if revision > snapshot.revision:
             self.reload()
             snapshot = self.snapshot()
@@ -326,7 +328,7 @@ class Namespace(Mapping[str, FrozenDict]):
         Fields whose commit is not kept any more are left out.
         """
         check_configuration(config)
-        return self._past.blame(self.snapshot(), config)
+        return self._past.blame(self._present(), config)
 
     def rollback(
         self,
@@ -351,32 +353,42 @@ class Namespace(Mapping[str, FrozenDict]):
                 namespace=self.name,
             )
         past = self.at(revision)
+        if config is not None and check_configuration(config) not in past and config not in self.snapshot():
+            self.snapshot()[config]  # raises, with its name: it is neither here nor there
         view = self._view
-        with view.lock:
-            names = differing(past, view.entries, config)
-            drafts = {name: Draft(view.committed(name), past.get(name)) for name in names}
-            before = {name: view.drafts[name] for name in names if name in view.drafts}
-            view.settle(drafts)
-        why = f"rollback to revision {revision}" if message is None else message
-        try:
-            return persist(
-                self._backend,
-                {self._replica: names},
-                sign(why, author),
-                on_conflict=_checked(on_conflict),
-                ledgers={self._replica: self.ledger},
-            )
-        finally:
-            self._put_back(names, before)
+        with self._replica.persisting:  # no other thread's persist() takes what stands in the drafts' place meanwhile
+            with view.lock:
+                names = differing(past, view.entries, config)
+                drafts = {name: Draft(view.committed(name), past.get(name)) for name in names}
+                before = {name: view.drafts[name] for name in names if name in view.drafts}
+                view.settle(drafts)
+            why = f"rollback to revision {revision}" if message is None else message
+            try:
+                return persist(
+                    self._backend,
+                    {self._replica: names},
+                    sign(why, author),
+                    on_conflict=_checked(on_conflict),
+                    ledgers={self._replica: self.ledger},
+                )
+            finally:
+                self._put_back(names, before, drafts)
 
     # --- inside ----------------------------------------------------------------------------------
 
-    def _put_back(self, names: Iterable[str], drafts: Mapping[str, Draft]) -> None:
-        """Drop what is staged of these names and stage what was there before, laid over what is committed now."""
+    def _put_back(self, names: Iterable[str], before: Mapping[str, Draft], sent: Mapping[str, Draft]) -> None:
+        """Stage again what was staged before, with what was staged meanwhile, instead of what was sent."""
         view = self._view
         with view.lock:
+            since = {name: Draft(sent[name].mine, view.drafts[name].mine) for name in names if name in view.drafts}
             view.discard(names)
-            view.settle({name: rebase(draft, view.committed(name)) for name, draft in drafts.items()})
+            view.restage({n: d for n in names if (d := _laid_over(before.get(n), since.get(n))) is not None})
+
+    def _present(self) -> Snapshot:
+        """Return the state to set out from: what does not follow may have any age, and own commits in between."""
+        if not self._replica.follows:
+            self.reload()
+        return self.snapshot()
 
     @property
     def replica(self) -> Replica:
@@ -443,6 +455,13 @@ def sign(message: str, author: str | None = None) -> Signature:
     _check_text("message", message)
     _check_text("author", who)
     return Signature.new(who, message)
+
+
+def _laid_over(before: Draft | None, since: Draft | None) -> Draft | None:
+    """Return what was staged before, with what was staged since: the later edit wins."""
+    if since is None or since.is_empty:
+        return before
+    return since if before is None else Draft(before.base, settle(since, before.mine, keep="mine").mine)
 
 
 def _check_text(what: str, text: object) -> None:

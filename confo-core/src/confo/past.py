@@ -35,7 +35,7 @@ class Past:
         """Return up to ``limit`` commits of revisions less than ``before``, newest first."""
         records, more = self._reader.page(limit, config, before)
         newer = [] if before is None else self._reader.newer(before)
-        known = Records([*records.kept, *newer], records.horizon)
+        known = Records(sorted([*records.kept, *newer], key=lambda one: one.revision), records.horizon)
         until = sys.maxsize if before is None else before
         listed = {one.revision: one for one in records.kept if one.revision < until and touches(one, config)}
         since = min(sorted(listed, reverse=True)[:limit], default=until) if more else records.horizon
@@ -47,7 +47,7 @@ class Past:
         return [
             listed[revision].commit(self._namespace)
             if revision in listed
-            else self._unrecorded(revision, unrecorded[revision], known, snapshot)
+            else self._outside(revision, unrecorded[revision], known, snapshot)
             for revision in sorted([*listed, *unrecorded], reverse=True)[:limit]
         ]
 
@@ -85,7 +85,7 @@ class Past:
         ]
         found = {field: writer(line, field) for field in document}
         return {
-            field: self._unrecorded(version.revision, [config], records, snapshot)
+            field: self._outside(version.revision, [config], records, snapshot)
             if version.record is None
             else version.record.commit(self._namespace)
             for field, version in found.items()
@@ -123,7 +123,7 @@ class Past:
         except UnreadableDocument:
             return UNKNOWN
 
-    def _unrecorded(self, revision: int, names: Sequence[str], records: Records, snapshot: Snapshot) -> Commit:
+    def _outside(self, revision: int, names: Sequence[str], records: Records, snapshot: Snapshot) -> Commit:
         """Return what was written without a record as a commit; a document is None where nothing tells it."""
         changes = []
         for name in names:
@@ -162,8 +162,8 @@ def differing(past: Snapshot, now: Mapping[str, Entry], config: str | None) -> l
     if lost := [name for name in sorted(past.lost) if config in (None, name)]:
         raise RevisionNotFound(
             f"what {', '.join(lost)} of {past.namespace} was at revision {past.revision} is not known: it was written "
-            "or deleted outside Confo since, or its history is not kept that long. Nothing was written; roll back "
-            "configuration by configuration",
+            "or deleted outside Confo since, or its history is not kept that long. Look at one configuration at a "
+            "time, as rollback(revision, config=...) does",
             namespace=past.namespace,
             configuration=lost[0],
             revision=past.revision,

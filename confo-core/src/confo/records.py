@@ -7,6 +7,7 @@ namespace lagged, stands a little before its place: pages are read with some to 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -16,9 +17,8 @@ from confo.model import Entry
 from confo.names import history_of
 
 LATE = 64
-"""Commits that others may make between the state that a commit was based on and the commit itself."""
-LATER = 200
-"""Newer records that are looked at to find what was replaced since."""
+"""Commits that others may make between the state that a commit was based on and the commit itself, for it to be found
+on the page where it belongs; who lags more bases the record on the newest one (``commits.persist``)."""
 PAGE = 500
 """Records that are read at once."""
 
@@ -39,13 +39,7 @@ class Reader:
 
     def all(self, until: int) -> Records:
         """Return every record up to a revision."""
-        found: dict[str, Entry] = {}
-        start, more = "", True
-        while more:
-            page = self._scan(start, PAGE)
-            more, start = len(page) == PAGE, page[-1][0] if page else ""
-            found.update(page)
-        return _sorted(found, until)
+        return _sorted(self._from(""), until)
 
     def page(self, limit: int, config: str | None, before: int | None) -> tuple[Records, bool]:
         """Return what was based on less than a revision: the newest, ``limit`` of this configuration and some to spare.
@@ -64,8 +58,17 @@ class Reader:
         return _sorted(found, sys.maxsize), more
 
     def newer(self, revision: int) -> list[Record]:
-        """Return the records that follow those below a revision, some hundreds at most."""
-        return _parsed(self._scan(name_before(revision), LATER))
+        """Return the records of what was based on this revision or a later one."""
+        return _sorted(self._from(name_before(revision)), sys.maxsize).kept
+
+    def _from(self, start: str) -> dict[str, Entry]:
+        found: dict[str, Entry] = {}
+        more = True
+        while more:
+            page = self._scan(start, PAGE)
+            more, start = len(page) == PAGE, page[-1][0] if page else ""
+            found.update(page)
+        return found
 
     def _scan(self, start: str, limit: int, *, reverse: bool = False) -> list[tuple[str, Entry]]:
         return self._backend.scan(self._namespace, start=start, limit=limit, reverse=reverse)
@@ -77,9 +80,23 @@ def touches(record: Record, config: str | None) -> bool:
 
 
 def _sorted(found: Mapping[str, Entry], until: int) -> Records:
-    records = sorted(one for one in _parsed(found.items()) if one.revision <= until)
+    told = _told_apart(sorted(_parsed(found.items()), key=lambda one: one.base))
+    records = sorted((one for one in told if one.revision <= until), key=lambda one: one.revision)
     oldest = min((one.base for one in records), default=sys.maxsize)
     return Records(records, oldest if TRIMMED in found else 0)
+
+
+def _told_apart(records: list[Record]) -> list[Record]:
+    """Return records that came in together, as a restored folder's do, at the revisions that they had at home.
+
+    A commit leaves one record in a namespace, and the next one's base is at least its revision.
+    """
+    seen = Counter(one.revision for one in records)
+    nexts = [*(one.base for one in records[1:]), records[-1].base + 1] if records else []
+    return [
+        one if seen[one.revision] == 1 else one._replace(revision=after)
+        for one, after in zip(records, nexts, strict=True)
+    ]
 
 
 def _parsed(entries: Iterable[tuple[str, Entry]]) -> list[Record]:

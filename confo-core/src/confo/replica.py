@@ -149,6 +149,11 @@ class Replica:
         limit, age = self.view.limit, time.monotonic() - self.view.since
         return not self._closing.is_set() and not (limit and limit.refuses(age))
 
+    @property
+    def is_fresh(self) -> bool:
+        """Tell whether the watch keeps the copy's revision near the store's."""
+        return self.follows and self._state is State.READY
+
     def reload(self) -> None:
         """Load the whole state anew; drafts stay, laid over it."""
         self._load("changed")
@@ -302,6 +307,9 @@ class Replica:
             else:
                 applied = self.view.advance(batch.entries, batch.revision)
                 self._publish("changed", applied, batch.revision)
+                if batch.entries and not applied:  # taken over by hand before, at a revision that counts only now
+                    self.edition += 1
+                    self._on_news()
             self._progress.notify_all()
             self._found()
 

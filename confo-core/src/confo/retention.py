@@ -16,7 +16,7 @@ from itertools import islice
 
 from confo.backend import ANY, Backend, Write
 from confo.errors import InvalidOption
-from confo.history import TRIMMED, parse
+from confo.history import TRIMMED, is_record, parse
 from confo.model import Entry
 from confo.names import history_of
 
@@ -33,7 +33,8 @@ class Retention:
     """What is kept of a namespace's history: the last ``count`` commits, none older than ``age`` seconds.
 
     None stands for no bound. Who writes trims: give the same to all programs. While several write at once, up to a
-    tenth more for each may be there. Ages are by the writers' clocks.
+    tenth more for each may be there. Ages are by the writers' clocks. Keep as many as others commit within half a
+    minute, at least: a commit of unknown outcome is looked for among them.
     """
 
     count: int | None = 1000
@@ -48,7 +49,11 @@ class Retention:
 
 
 class Ledger:
-    """Which records of a namespace's history are there, and which of them are due to go."""
+    """Which records of a namespace's history are there, and which of them are due to go.
+
+    ``_kept`` has the newest, in order of name; ``_due`` has older ones, those that go next. While there are ``_more``
+    of these, nothing of ``_kept`` goes.
+    """
 
     def __init__(self, backend: Backend, namespace: str, retention: Retention) -> None:
         self.namespace = history_of(namespace)
@@ -70,9 +75,9 @@ class Ledger:
             self._look()
         elif self._more and not self._due:
             self._look_at_the_oldest()
-        surplus = 0 if count is None else max(0, len(self._kept) + 1 - count)
+        surplus = 0 if count is None or self._more else max(0, len(self._kept) + 1 - count)
         most = min(BATCH, room - (not self._trimmed))
-        names = [*self._due, *islice(self._kept, surplus)][: max(0, most)]
+        names = list(dict.fromkeys([*self._due, *islice(self._kept, surplus)]))[: max(0, most)]
         said = [] if self._trimmed or not names else [Write(self.namespace, TRIMMED, b'{"trimmed":true}', ANY)]
         return said + [Write(self.namespace, name, None, ANY) for name in names]
 
@@ -106,15 +111,16 @@ class Ledger:
         while more and len(names) < (self._retention.count or 0):
             page = [name for name, _ in self._backend.scan(self.namespace, start=start, limit=PAGE, reverse=True)]
             more = len(page) == PAGE
-            names += [name for name in page if name not in (start, TRIMMED)]
+            names += [name for name in page if name != start and is_record(name)]
             start = page[-1] if page else ""
         return names[: self._retention.count]
 
     def _look_at_the_oldest(self) -> None:
         oldest = self._backend.scan(self.namespace, limit=BATCH + 1)
         self._trimmed = any(name == TRIMMED for name, _ in oldest)
-        first = self._kept[0] if len(self._kept) == self._retention.count else ""
-        self._due = [name for name, entry in oldest if name != TRIMMED and (name < first or self._is_old(name, entry))]
+        count = self._retention.count
+        first = self._kept[-count] if count and len(self._kept) >= count else ""
+        self._due = [name for name, entry in oldest if is_record(name) and (name < first or self._is_old(name, entry))]
         self._more = len(self._due) >= BATCH
 
     def _is_old(self, name: str, entry: Entry) -> bool:

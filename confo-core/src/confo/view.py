@@ -178,6 +178,13 @@ class View:
         with self.lock:
             self._lay(drafts)
 
+    def restage(self, drafts: Mapping[str, Draft]) -> None:
+        """Put these drafts in place, laid over what the store has now where that can be read."""
+        with self.lock:
+            self._lay(drafts)
+            self._rebase([name for name in drafts if name in self.drafts])
+            self._show(drafts)
+
     def advance(self, entries: Mapping[str, Entry | None], revision: int) -> list[Applied]:
         """Take over the next commit of the store, and stand at its revision; return what is new here.
 
