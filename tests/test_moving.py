@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import uuid
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ KINDS = ["memory", "file", "etcd", "zookeeper"]
 def servers():
     """Start the servers that are asked for, once; give what returns their credentials."""
     with contextlib.ExitStack() as stack:
-        running = {}
+        running: dict[str, Any] = {}
 
         def credentials(kind, folder):
             if kind == "memory":

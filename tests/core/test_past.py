@@ -6,6 +6,7 @@ import json
 import threading
 import time
 import uuid
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -381,9 +382,9 @@ def test_an_outside_write_that_stood_for_long(sales, store):
 
 def test_odd_records(config, sales, store):
     """Records that other tools made up are no commits: they stop neither reading nor committing nor copying."""
-    good = {"op": "a" * 32, "author": "x", "message": "m", "time": 1.0, "changes": {}}
-    step = {"was": 0, "exists": True, "fields": {}}
-    odd = [
+    good: dict[str, Any] = {"op": "a" * 32, "author": "x", "message": "m", "time": 1.0, "changes": {}}
+    step: dict[str, Any] = {"was": 0, "exists": True, "fields": {}}
+    odd: list[dict[str, Any]] = [
         {"time": None},
         {"author": 7},
         {"kind": [1]},
