@@ -377,6 +377,20 @@ class SwallowedDelete(Telling):
         return [Batch(batch.revision, {name: entry for name, entry in batch.entries.items() if entry})]
 
 
+class MissesWhatIsMadeAgain(Telling):
+    """Does not tell of the next write after a deletion, as a watch does that is armed again too late."""
+
+    def __init__(self, store):
+        super().__init__(store)
+        self.gone = set()
+
+    def change(self, batch):
+        told = {name: entry for name, entry in batch.entries.items() if entry is None or name not in self.gone}
+        for name, entry in batch.entries.items():
+            (self.gone.discard if entry else self.gone.add)(name)
+        return [Batch(batch.revision, told)]
+
+
 class ReorderedBatches(Telling):
     """Tells a commit after the one that follows it."""
 

@@ -189,6 +189,27 @@ class WatchingContract(Contract):
         reader.check_tells(start.entries, start.revision, made, each=backend.capabilities.every_commit)
 
     @pushed
+    def test_watch_misses_nothing_that_is_made_again(
+        self, opened: Callable[[], Backend], backend: Backend, follow: Follow
+    ) -> None:
+        """What several writers write, delete and make again at once comes to the state that a load finds."""
+        reader = follow(opened(), "sales", backend.load("sales").revision)
+
+        def write(number: int) -> None:
+            mine = opened()
+            for n in range(20):
+                data = None if n % 3 == 2 else b"%d" % n
+                names = {f"n{number % 2}-{n % 5}": data, f"own{number}": b"%d" % n}
+                mine.commit([Write("sales", name, value, ANY) for name, value in names.items()])
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(write, range(4)))
+        state: dict[str, Entry] = {}
+        for batch in reader.wait_until(put(backend, b"", "last").revision):
+            apply(state, batch.entries)
+        assert state == backend.load("sales").entries, "the watch does not end in the state of the store"
+
+    @pushed
     def test_watch_from_the_future(self, backend: Backend) -> None:
         """A revision that the store has not reached means a store that was set back: the watch says load anew."""
         error = error_of_watch(backend, backend.load("sales").revision + 1000, self.seconds)
