@@ -10,6 +10,8 @@ from typing import Self
 
 CHUNK = 4096
 """Bytes that are passed on at once: the precision of a cut."""
+TURNS = 5
+"""Turns of the loop in which a connection that was being accepted comes to be, and an aborted one closes its socket."""
 SECONDS = 10.0
 """How long a command may take."""
 
@@ -113,16 +115,20 @@ class Proxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _ in range(TURNS):
+            for writer in self._writers:  # accepted, but cancelled before its task began
+                writer.transport.abort()
+            await asyncio.sleep(0)
         await self._server.wait_closed()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         task = self._loop.create_task(self._carry(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         mine = {writer}
-        self._writers |= mine
         try:
             if not self._open:
                 return
