@@ -181,6 +181,18 @@ def test_writes_outside(config, sales, store, story, target):  # noqa: F811
     assert copied(config).history(limit=1)[0].message == "after"
 
 
+def test_a_commit_over_a_write_outside(config, sales, store, target):
+    """A commit that changed what another tool had made changes the same in the copy, and no more."""
+    sales.wait_for(store.commit([Write("sales", "a", b'{"x":1,"y":1}', 0)]))
+    sales.set("a", "x", 2)
+    sales.persist("change")
+    config.copy("store", "target")
+    change, made = copied(config).history()
+    assert (change.message, change.changes[0].fields) == ("change", ("x",))
+    assert (made.message, made.changes[0].new) == ("copy from store", {"x": 1, "y": 1})
+    assert config.copy("store", "target")["sales"].commits == 0
+
+
 def test_more_than_the_target_takes(config, sales, target, monkeypatch):
     """Commits larger than the target takes at once are copied in parts, and are one commit no more."""
     import dataclasses

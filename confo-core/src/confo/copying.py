@@ -104,7 +104,8 @@ class Copy:
         self._bring([name for name in self._differing() if name not in told])
         if all(map(self._is_copied, self._replayed.values())):
             self._replay()
-            self._drop([name for name in told - self._own if name in self._there and name not in self._here.entries])
+            lost = [name for name in told - self._own if name in self._there and name not in self._here.entries]
+            self._commit_parts([(name, None) for name in lost])  # the source lost them without a record
         self._bring(self._differing())
 
     def _is_copied(self, record: Record) -> bool:
@@ -151,6 +152,7 @@ class Copy:
         for record in self._records:
             if record.signature.op_id in self._replayed:
                 continue
+            self._bring_what_was_before(record, lines)
             names = lines if record.kind == "end" else record.steps
             found = {name: version_at(lines[name], record.revision) for name in names if name in lines}
             changed = [(name, self._data(name, one)) for name, one in found.items() if one.document is not UNKNOWN]
@@ -159,11 +161,20 @@ class Copy:
                 self._commit(dict(part), record.signature.renewed(), "copy")
             self._commit(dict(changed), record.signature, record.kind)
 
-    def _drop(self, names: Sequence[str]) -> None:
-        """Delete what a replayed commit made and the source lost without a record."""
+    def _bring_what_was_before(self, record: Record, lines: Mapping[str, list[Version]]) -> None:
+        """Copy what a commit changed and no commit had made, so that it changes the same in the target."""
+        found = {
+            name: version_at(lines[name], step.was)
+            for name, step in record.steps.items()
+            if step.was and name in lines and name not in self._there
+        }
+        self._commit_parts([(n, data) for n, one in found.items() if (data := self._data(n, one)) is not None])
+
+    def _commit_parts(self, changed: Sequence[tuple[str, bytes | None]]) -> None:
+        """Commit these as copied, in as many parts as the target needs."""
         room = self._target.capabilities.atomic_writes - 1
-        for start in range(0, len(names), room):
-            self._commit(dict.fromkeys(names[start : start + room]), self._signature.renewed(), "copy")
+        for start in range(0, len(changed), room):
+            self._commit(dict(changed[start : start + room]), self._signature.renewed(), "copy")
 
     def _line(self, name: str) -> list[Version]:
         entry = self._here.entries.get(name)
