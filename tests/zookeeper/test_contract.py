@@ -87,6 +87,9 @@ class TestZookeeperContract(BackendContract, OutOfBandContract, ConnectionContra
 class TestZookeeperRestart(RestartContract):
     """What ZooKeeper acknowledged outlives its process."""
 
+    # A connection that a server takes while it starts, and never answers, is given up after most of a session's time.
+    seconds = 30.0
+
     @pytest.fixture
     def open_backend(self, own_server: ZooServer) -> Callable[[], Backend]:
         """Connect once more to a server that only this test uses."""
