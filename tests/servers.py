@@ -16,12 +16,12 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import pytest
 
@@ -286,15 +286,16 @@ class EtcdServer(ServerProcess):
         return done.stdout
 
 
-class EtcdCluster:
-    """Several members of one etcd, each with a data folder and ports of its own, started when made."""
+Member = TypeVar("Member", bound=ServerProcess)
 
-    def __init__(self, binary: Path, *, size: int = 3, arguments: Sequence[str] = ()) -> None:
-        names = ["one", "two", "three", "four", "five"][:size]
-        peers = dict(zip(names, free_ports(size), strict=True))
-        self.members: list[EtcdServer] = []
+
+class Cluster(Generic[Member]):
+    """Several servers that are one store, started when made; ``starting`` yields each as it starts."""
+
+    def __init__(self, starting: Iterable[Member]) -> None:
+        self.members: list[Member] = []
         try:
-            self.members += (EtcdServer(binary, name=name, members=peers, arguments=arguments) for name in names)
+            self.members += starting
             for member in self.members:
                 member.wait_until_ready()
         except BaseException:
@@ -302,7 +303,7 @@ class EtcdCluster:
             raise
 
     def __repr__(self) -> str:
-        return f"<EtcdCluster of {self.members}>"
+        return f"<{type(self).__name__} of {self.members}>"
 
     def __enter__(self) -> Self:
         return self
@@ -310,30 +311,44 @@ class EtcdCluster:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    @property
-    def endpoints(self) -> list[str]:
-        """Return the members' hosts and ports as credentials take them."""
-        return [member.endpoint for member in self.members]
+    def leads(self, member: Member) -> bool:
+        """Tell whether this member leads now."""
+        raise NotImplementedError
 
-    def leader(self) -> EtcdServer:
+    def leader(self) -> Member:
         """Return the member that leads now; waits while one is elected."""
         deadline, tick = time.monotonic() + SECONDS, threading.Event()
         while time.monotonic() < deadline:
             for member in self.members:
-                if member.is_running and self._leads(member):
+                if member.is_running and self.leads(member):
                     return member
             tick.wait(0.05)
         raise RuntimeError(f"nobody leads {self!r}")
-
-    def _leads(self, member: EtcdServer) -> bool:
-        try:
-            (answer,) = json.loads(member.ctl("endpoint", "status", "--write-out=json"))
-        except (RuntimeError, ValueError):  # one that is starting
-            return False
-        status = answer["Status"]
-        return bool(status.get("leader")) and status["leader"] == status["header"]["member_id"]
 
     def close(self) -> None:
         """Stop all and delete their data."""
         for member in self.members:
             member.close()
+
+
+class EtcdCluster(Cluster[EtcdServer]):
+    """Several members of one etcd, each with a data folder and ports of its own, started when made."""
+
+    def __init__(self, binary: Path, *, size: int = 3, arguments: Sequence[str] = ()) -> None:
+        names = ["one", "two", "three", "four", "five"][:size]
+        peers = dict(zip(names, free_ports(size), strict=True))
+        super().__init__(EtcdServer(binary, name=name, members=peers, arguments=arguments) for name in names)
+
+    @property
+    def endpoints(self) -> list[str]:
+        """Return the members' hosts and ports as credentials take them."""
+        return [member.endpoint for member in self.members]
+
+    def leads(self, member: EtcdServer) -> bool:
+        """Ask it; one that is starting does not lead."""
+        try:
+            (answer,) = json.loads(member.ctl("endpoint", "status", "--write-out=json"))
+        except (RuntimeError, ValueError):
+            return False
+        status = answer["Status"]
+        return bool(status.get("leader")) and status["leader"] == status["header"]["member_id"]

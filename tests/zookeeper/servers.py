@@ -5,16 +5,13 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Self
 
 import pytest
 
-from tests.servers import ROOT, SECONDS, ServerProcess, free_ports, required_servers
+from tests.servers import ROOT, SECONDS, Cluster, ServerProcess, free_ports, required_servers
 
 LABEL = "zookeeper"
 NETTY = (
@@ -184,46 +181,19 @@ class ZooServer(ServerProcess):
         return Path(self.jars.partition(":")[0]).with_name("commons-cli.jar")
 
 
-class ZooEnsemble:
+class ZooEnsemble(Cluster[ZooServer]):
     """Several servers that are one ZooKeeper, started when made."""
 
     def __init__(self, size: int = 3) -> None:
         ports = free_ports(2 * size)
         members = {number: (ports[2 * number - 2], ports[2 * number - 1]) for number in range(1, size + 1)}
-        self.members: list[ZooServer] = []
-        try:
-            self.members += (ZooServer(number=number, members=members) for number in members)
-            for member in self.members:
-                member.wait_until_ready()
-        except BaseException:
-            self.close()
-            raise
-
-    def __repr__(self) -> str:
-        return f"<ZooEnsemble of {self.members}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+        super().__init__(ZooServer(number=number, members=members) for number in members)
 
     @property
     def hosts(self) -> Sequence[str]:
         """Return the members' hosts and ports as credentials take them."""
         return [member.host for member in self.members]
 
-    def leader(self) -> ZooServer:
-        """Return the member that leads now; waits while one is elected."""
-        deadline, tick = time.monotonic() + SECONDS, threading.Event()
-        while time.monotonic() < deadline:
-            for member in self.members:
-                if member.is_running and member.mode() == "leader":
-                    return member
-            tick.wait(0.05)
-        raise RuntimeError(f"nobody leads {self!r}")
-
-    def close(self) -> None:
-        """Stop all and delete their data."""
-        for member in self.members:
-            member.close()
+    def leads(self, member: ZooServer) -> bool:
+        """Ask it."""
+        return member.mode() == "leader"

@@ -21,8 +21,9 @@ from confo.codec import FrozenDict, encode
 from confo.errors import BackendUnavailable, Conflict, ConflictError, ConfoError, OutcomeUnknown, TooLarge
 from confo.history import TRIMMED, Signature, op_id_of, record_write
 from confo.model import Change, ChangeSet, Collision, Commit
-from confo.names import history_of, is_reserved
+from confo.names import is_reserved
 from confo.outcome import After, after_error
+from confo.records import newest_revision
 from confo.replica import Replica, pause
 from confo.retention import Ledger
 from confo.view import Sent, View
@@ -69,7 +70,8 @@ def persist(
         for replica in replicas:
             if replicas[replica]:
                 replica.see_store()
-        bases = {one: _newest(backend, one.namespace) for one in ledgers if not one.is_fresh}
+        # The records of a lagging copy must not sort among those that are due to go.
+        bases = {one: newest_revision(backend, one.namespace) for one in ledgers if not one.is_fresh}
         for attempt in itertools.count():
             pending = [
                 _take(one, names, signature, on_conflict, ledgers.get(one), bases.get(one, 0))
@@ -178,11 +180,6 @@ def _take(
             told = zip(taken.changes, replaced, strict=True)
             taken.writes.append(record_write(view.namespace, max(view.revision, newest), signature, told))
     return taken._replace(drafts=drafts)
-
-
-def _newest(backend: Backend, namespace: str) -> int:
-    """Return the revision of the newest record: those of a lagging copy must not sort among what is due to go."""
-    return max((entry.revision for _, entry in backend.scan(history_of(namespace), limit=1, reverse=True)), default=0)
 
 
 def _change(view: View, name: str, draft: Draft) -> Change | None:

@@ -15,8 +15,7 @@ from confo.codec import FrozenDict, decode, encode
 from confo.errors import NotSupported, RevisionNotFound, UnreadableDocument
 from confo.history import Record, Signature, record_write
 from confo.model import Change, ChangeSet, Commit, Entry, Snapshot
-from confo.names import history_of
-from confo.records import Reader, Records, touches
+from confo.records import Reader, Records, newest_revision, touches
 from confo.timeline import UNKNOWN, Known, Version, version_at, versions, writer
 
 OUTSIDE = "<outside confo>"
@@ -148,9 +147,9 @@ def _unrecorded(records: Sequence[Record], entries: Mapping[str, Entry], config:
 
 def mark_end(backend: Backend, namespace: str, signature: Signature) -> None:
     """Write into a namespace's history, if it has one, that the namespace was deleted with all in it."""
-    newest = backend.scan(history_of(namespace), limit=1, reverse=True)
+    newest = newest_revision(backend, namespace)
     if newest:
-        backend.commit([record_write(namespace, newest[0][1].revision, signature, (), "end")])
+        backend.commit([record_write(namespace, newest, signature, (), "end")])
 
 
 def differing(past: Snapshot, now: Mapping[str, Entry], config: str | None) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from confo.backend import Backend
@@ -39,35 +39,35 @@ class Reader:
 
     def all(self, until: int) -> Records:
         """Return every record up to a revision."""
-        return _sorted(self._from(""), until)
+        return _records(self._from(""), until)
 
     def page(self, limit: int, config: str | None, before: int | None) -> tuple[Records, bool]:
         """Return what was based on less than a revision: the newest, ``limit`` of this configuration and some to spare.
 
         And whether there are older ones.
         """
-        found: dict[str, Entry] = {}
+        found: dict[str, Record | None] = {}
         start, more, wanted = "" if before is None else name_before(before), True, limit + LATE
         while more and wanted > 0:
             size = min(PAGE, wanted + 1)  # one may be the last of the page before
-            page = dict(self._scan(start, size, reverse=True))
-            more, start = len(page) == size, min(page, default="")
-            fresh = _parsed((name, entry) for name, entry in page.items() if name not in found)
-            wanted -= sum(touches(record, config) for record in fresh)
-            found.update(page)
-        return _sorted(found, sys.maxsize), more
+            page = self._scan(start, size, reverse=True)
+            more, start = len(page) == size, page[-1][0] if page else ""
+            fresh = {name: parse(name, entry) for name, entry in page if name not in found}
+            wanted -= sum(record is not None and touches(record, config) for record in fresh.values())
+            found.update(fresh)
+        return _records(found, sys.maxsize), more
 
     def newer(self, revision: int) -> list[Record]:
         """Return the records of what was based on this revision or a later one."""
-        return _sorted(self._from(name_before(revision)), sys.maxsize).kept
+        return _records(self._from(name_before(revision)), sys.maxsize).kept
 
-    def _from(self, start: str) -> dict[str, Entry]:
-        found: dict[str, Entry] = {}
+    def _from(self, start: str) -> dict[str, Record | None]:
+        found: dict[str, Record | None] = {}
         more = True
         while more:
             page = self._scan(start, PAGE)
             more, start = len(page) == PAGE, page[-1][0] if page else ""
-            found.update(page)
+            found.update((name, parse(name, entry)) for name, entry in page if name not in found)
         return found
 
     def _scan(self, start: str, limit: int, *, reverse: bool = False) -> list[tuple[str, Entry]]:
@@ -79,8 +79,14 @@ def touches(record: Record, config: str | None) -> bool:
     return config is None or config in record.steps or record.kind == "end"
 
 
-def _sorted(found: Mapping[str, Entry], until: int) -> Records:
-    told = _told_apart(sorted(_parsed(found.items()), key=lambda one: one.base))
+def newest_revision(backend: Backend, namespace: str) -> int:
+    """Return the revision of a namespace's newest record, 0 if it has none."""
+    return max((entry.revision for _, entry in backend.scan(history_of(namespace), limit=1, reverse=True)), default=0)
+
+
+def _records(found: Mapping[str, Record | None], until: int) -> Records:
+    """Put what was found in order; None stands for an entry that is no record."""
+    told = _told_apart(sorted((one for one in found.values() if one is not None), key=lambda one: one.base))
     records = sorted((one for one in told if one.revision <= until), key=lambda one: one.revision)
     oldest = min((one.base for one in records), default=sys.maxsize)
     return Records(records, oldest if TRIMMED in found else 0)
@@ -97,7 +103,3 @@ def _told_apart(records: list[Record]) -> list[Record]:
         one if seen[one.revision] == 1 else one._replace(revision=after)
         for one, after in zip(records, nexts, strict=True)
     ]
-
-
-def _parsed(entries: Iterable[tuple[str, Entry]]) -> list[Record]:
-    return [record for name, entry in entries if (record := parse(name, entry)) is not None]
