@@ -152,3 +152,112 @@ def test_what_may_be_loaded(monkeypatch):
         assert "memory" in plugins.installed()
     monkeypatch.delenv("CONFO_PLUGINS")
     assert plugins.load("memory")
+
+
+POLICY = """
+from confo import CommitRefused, hookimpl
+@hookimpl
+def confo_check_commit(change_set):
+    raise CommitRefused("never")
+"""
+
+
+@pytest.fixture
+def installed(install, monkeypatch):
+    """Install a plugin of the group confo.plugins that is loaded anew."""
+    monkeypatch.setattr(plugins, "_failed", {})
+
+    def do(source):
+        install("acme-policy", "acme", source, group="confo.plugins")
+        extensions._installed.cache_clear()  # opening a namespace has looked already
+
+    yield do
+    extensions._installed.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import does_not_exist_anywhere",
+        "raise SystemExit(3)",
+        "raise KeyError('hunter2')",
+        POLICY.replace("(change_set)", "(change_set, hunter)"),
+        POLICY.replace("confo_check_commit", "confo_chek_commit"),
+        POLICY.replace("@hookimpl", ""),
+        "x = 1",
+    ],
+    ids=["import error", "exit", "raises", "wrong signature", "misspelt hook", "forgotten decorator", "no hook"],
+)
+def test_a_policy_that_cannot_be_loaded_lets_nothing_pass(installed, sales, store, source, caplog):
+    """An installed policy that cannot speak refuses every commit, names its distribution and how to leave it out."""
+    installed(source)
+    sales.set("database", "port", 1)
+    with pytest.raises(PluginError, match=r"acme-policy 1\.2.*nothing may be committed") as caught:
+        sales.persist()
+    assert "CONFO_PLUGINS=" in str(caught.value)
+    assert "memory" in str(caught.value).partition("CONFO_PLUGINS=")[2]
+    assert "hunter2" not in str(caught.value) + caplog.text
+    assert len(store.load("sales")) == 0
+    assert sales.staged == ["database"]
+
+
+def test_a_policy_that_is_left_out_refuses_nothing(installed, sales, monkeypatch):
+    """CONFO_PLUGINS leaves a broken policy out, and the list of plugins says so."""
+    installed("import does_not_exist_anywhere")
+    monkeypatch.setenv("CONFO_PLUGINS", "memory")
+    sales.set("database", "port", 1)
+    assert sales.persist()
+    assert plugins.extensions()["acme"].error == "left out by CONFO_PLUGINS"
+
+
+@pytest.mark.parametrize("answer", [False, 0, "no", []])
+def test_an_answer_other_than_none_is_no_consent(register, sales, store, answer):
+    """A policy that returns False, or anything else that is not None or True, has not agreed: it is an error."""
+
+    class Says:
+        @hookimpl
+        def confo_check_commit(self, change_set):
+            return answer
+
+    register(Says(), "says")
+    sales.set("database", "port", 1)
+    with pytest.raises(PluginError, match="the plugin says answered with .*raises confo.CommitRefused to refuse"):
+        sales.persist()
+    assert len(store.load("sales")) == 0
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+def test_a_listener_that_exits_changes_no_answer(register, sales, store, caplog, error):
+    """What a listener raises, sys.exit() included, does not change what persist() answers: the store has it."""
+
+    class Exits:
+        @hookimpl
+        def confo_committed(self, commit):
+            raise error
+
+    register(Exits(), "exits")
+    sales.set("database", "port", 1)
+    assert sales.persist().changes[0].configuration == "database"
+    assert len(store.load("sales")) == 1
+    assert f"the plugin exits raised {type(error).__name__} in confo_committed" in caplog.text
+
+
+def test_a_policy_that_exits_refuses(register, sales, store):
+    """A policy that calls sys.exit() has failed, and allows nothing."""
+
+    class Exits:
+        @hookimpl
+        def confo_check_commit(self, change_set):
+            raise SystemExit(3)
+
+    register(Exits(), "exits")
+    sales.set("database", "port", 1)
+    with pytest.raises(PluginError, match=r"the plugin exits failed.*\(SystemExit\)"):
+        sales.persist()
+    assert len(store.load("sales")) == 0
+
+
+def test_what_was_registered_is_listed(register):
+    """plugins.extensions() lists what the program registered beside what is installed."""
+    register(PortPolicy(), "ports")
+    assert plugins.extensions()["ports"].distribution == "registered by the program"

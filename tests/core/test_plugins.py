@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
 import pytest
 
 import confo
-from confo import BackendNotInstalled, PluginError, UnknownConstant, plugins
+from confo import BackendNotInstalled, PluginError, UnknownConstant, entrypoints, plugins
 from confo import Backends as BE
 from confo_memory import MemoryBackend
 
@@ -37,27 +38,6 @@ def forget(monkeypatch):
     """Let every test find its plugins anew."""
     monkeypatch.setattr(plugins, "_loaded", {})
     monkeypatch.setattr(plugins, "_failed", {})
-
-
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """Install a distribution by hand: its metadata, its entry point and its module."""
-
-    def do(distribution, kind, source, *, version="1.2", value=None):
-        module = distribution.replace("-", "_")
-        folder = tmp_path / distribution
-        info = folder / f"{module}-{version}.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text(f"[confo.backends]\n{kind} = {value or module}\n")
-        (folder / f"{module}.py").write_text(source)
-        monkeypatch.syspath_prepend(str(folder))
-        monkeypatch.delitem(sys.modules, module, raising=False)
-
-    yield do
-    for name in [name for name in sys.modules if name.startswith("confo.Backends.Third")]:
-        del sys.modules[name]
-        vars(BE).pop(name.rpartition(".")[2], None)
 
 
 def test_installed_kinds_are_constants_and_classes():
@@ -92,11 +72,11 @@ def test_third_parties_are_equals(install):
     assert plugins.installed()["memory"].distribution == "confo-memory"
 
 
-NOT_INSTALLED = "no backend of kind 'redis' is installed; installed: .*memory.*pip install confo-redis"
+NOT_INSTALLED = "no backend of kind 'redis' is installed; installed: .*memory.*; a backend of another project"
 
 
 def test_a_kind_that_is_not_installed():
-    """However a missing kind is asked for, the error names the installed ones and the pip command."""
+    """However a missing kind is asked for, the error names the installed ones, and no package that nobody published."""
     with pytest.raises(UnknownConstant, match=NOT_INSTALLED):
         BE.REDIS_BACKEND  # noqa: B018 - asking is the test
     with pytest.raises(UnknownConstant, match=NOT_INSTALLED):
@@ -128,11 +108,15 @@ def test_other_names_are_ordinary_errors():
 @pytest.mark.parametrize(
     ("source", "value", "reason"),
     [
-        ("import does_not_exist_anywhere", None, "ModuleNotFoundError: No module named 'does_not_exist_anywhere'"),
-        ("raise SystemExit(3)", None, "SystemExit: 3"),
-        ("def broken(:", None, "SyntaxError"),
-        ("raise RuntimeError('at import')", None, "RuntimeError: at import"),
-        ("x = 1", None, "returned None for 'third-party', or it has no such hook"),
+        ("import does_not_exist_anywhere", None, "ModuleNotFoundError: no module named 'does_not_exist_anywhere'"),
+        ("raise SystemExit('hunter2')", None, "SystemExit at "),
+        ("def broken(:", None, "SyntaxError at "),
+        ("raise RuntimeError('hunter2')", None, "RuntimeError at "),
+        ("x = 1", None, "it has none of the hooks confo_backend, "),
+        ("def confo_bakcend(kind): pass", None, "it has 'confo_bakcend': did you mean 'confo_backend'?"),
+        (GOOD.replace("@hookimpl", ""), None, "its hook confo_backend is not marked: put @confo.hookimpl above it"),
+        (GOOD.replace("return ThirdBackend if kind", "return 1 if not kind"), None, "returned None for 'third-party'"),
+        ("from confo import hookimpl\n@hookimpl\ndef confo_event(event): pass", None, "it has no hook confo_backend"),
         ("x = 1", "no_such_module_of_acme", "ModuleNotFoundError"),
         ("x = 1", "acme:nothing", "AttributeError"),
         (GOOD.replace("(kind)", "(kind, more)"), None, "PluginValidationError"),
@@ -158,10 +142,86 @@ def test_a_broken_plugin_hurts_nobody_else(install, source, value, reason):
         assert "acme 1.2" in message
         assert f"entry point {value or 'acme'!r}" in message
         assert reason in message
+        assert "hunter2" not in message  # the text of a plugin's error may hold a value; it is the cause
     assert reason.split(":")[0] in str(plugins.installed()["third-party"].error)
     assert plugins.load("memory") is MemoryBackend
     with confo.open("memory:///sales", create=True) as config:
         assert config.get_all() == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [
+        ("etdc", "did you mean 'etcd'?"),
+        ("Memroy", "did you mean 'memory'?"),
+        ("http", "a backend of another project may provide it"),
+    ],
+)
+def test_a_misspelt_kind_says_the_nearest(kind, advice):
+    """A misspelt kind proposes the nearest one that exists, and never a package that nobody published."""
+    with pytest.raises(BackendNotInstalled) as caught:
+        plugins.load(kind)
+    assert advice in str(caught.value)
+    assert "pip install" not in str(caught.value)
+
+
+def test_a_kind_of_this_project_says_how_to_get_it(monkeypatch):
+    """A kind that this project publishes and that is not installed says what to install, from a clone as well."""
+    monkeypatch.setattr(plugins, "entry_points", lambda group, name=None: [])
+    expected = re.escape("Try: pip install confo-etcd (from a clone of Confo: pip install ./confo-etcd)")
+    with pytest.raises(BackendNotInstalled, match=expected):
+        plugins.load("etcd")
+
+
+def test_a_kind_is_found_whatever_its_case():
+    """ETCD and Memory are the kinds "etcd" and "memory"."""
+    assert plugins.load("MEMORY") is plugins.load("Memory") is MemoryBackend
+
+
+def test_an_import_that_hangs_is_named(install, monkeypatch, caplog):
+    """A plugin whose import does not end is named in the log while the program waits."""
+    monkeypatch.setattr(plugins, "SLOW_IMPORT_SECONDS", 0.05)
+    install("acme", "third-party", "import threading\nthreading.Event().wait(1)\n" + GOOD)
+    assert plugins.load("third-party")
+    (line,) = [record.getMessage() for record in caplog.records if "takes longer" in record.getMessage()]
+    assert "third-party (acme 1.2), entry point 'acme'" in line
+
+
+def test_a_name_in_confo_plugins_that_nobody_has(monkeypatch):
+    """A misspelt name in CONFO_PLUGINS is named, with the one that was meant, when a plugin is left out."""
+    monkeypatch.setenv("CONFO_PLUGINS", "memroy")
+    with pytest.raises(PluginError, match=r"no installed plugin is called 'memroy': did you mean 'memory'\?"):
+        plugins.load("memory")
+    assert plugins.installed()["memory"].error == "left out by CONFO_PLUGINS"
+
+
+@pytest.mark.parametrize(
+    ("files", "is_named"),
+    [
+        ({"METADATA": b"Name: neighbour\nVersion: 1\n", "entry_points.txt": b"[console_scripts]\nfoo\n"}, True),
+        ({"METADATA": b"Name: neighbour\nVersion: 1\n", "entry_points.txt": b"[a]\n\xff=b:c\n"}, True),
+        ({"METADATA": b"\xff\xfe", "entry_points.txt": b"[a]\n\xff=b:c\n"}, True),
+        ({"entry_points.txt": b"[confo.backends]\nneighbour = nowhere\n"}, True),
+        ({"METADATA": b"\xff\xfe"}, False),
+        ({}, False),
+    ],
+    ids=["no value", "not UTF-8", "all broken", "no METADATA", "METADATA not UTF-8", "empty"],
+)
+def test_a_broken_neighbour_costs_itself_only(tmp_path, monkeypatch, caplog, files, is_named):
+    """A distribution whose metadata is broken takes no other plugin away; one log line names it, once."""
+    monkeypatch.setattr(entrypoints, "_told", set())
+    info = tmp_path / "neighbour-1.0.dist-info"
+    info.mkdir()
+    for name, data in files.items():
+        (info / name).write_bytes(data)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for _ in range(2):
+        assert plugins.installed()["memory"].distribution == "confo-memory"
+        assert plugins.load("memory") is MemoryBackend
+        assert "memory" in plugins.kinds()
+    lines = [record.getMessage() for record in caplog.records if "metadata" in record.getMessage()]
+    assert len(lines) == is_named
+    assert all("neighbour-1.0.dist-info" in line for line in lines)
 
 
 def test_two_distributions_of_one_kind(install):

@@ -128,7 +128,7 @@ __all__ = [
     "plugins",
 ]
 
-_MODULES = ("Backends", "Exceptions", "plugins")
+_MODULES = ("Backends", "Exceptions", "extensions", "plugins")
 _HOME = {  # where a name lives that is not an error
     **dict.fromkeys(
         ("ANY", "HEARTBEAT_SECONDS", "Backend", "Batch", "Capabilities", "Watch", "Write"), "confo.backend"
