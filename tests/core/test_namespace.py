@@ -513,30 +513,33 @@ def test_edit_discards_on_an_exception(sales, store):
     assert list(store.load("sales")) == ["database"]
 
 
-def test_a_block_and_what_is_staged_meanwhile(sales, theirs, store):
-    """What is staged while a block is open stays, in the same document too; the block's conflicts stay conflicts."""
+def test_a_block_and_what_is_staged(sales, theirs, store):
+    """A block reads and commits none of what is staged, before it or meanwhile; all of that stays staged."""
     sales.set("n", {"x": 1, "y": 1, "z": 1})
     sales.persist()
     theirs.reload()
+    sales.set("n", "x", 2)
+    sales.set("half", "done", 1)
     with sales.edit() as draft:
+        assert (draft["n"]["x"], list(draft)) == (1, ["n"])
         draft["n"]["y"] = 2
         sales.set("n", "z", 2)
-    assert store.load("sales")["n"] == {"x": 1, "y": 2, "z": 2}
+    assert dict(store.load("sales")) == {"n": {"x": 1, "y": 2, "z": 1}}
+    assert dict(sales) == {"n": {"x": 2, "y": 2, "z": 2}, "half": {"done": 1}}
     theirs.reload()
 
     def block_that_collides():
         with sales.edit() as draft:
             draft["n"]["y"] = 3
-            sales.set("n", "z", 3)
             theirs.set("n", "y", 9)
             theirs.persist()
             sales.reload()
 
     with pytest.raises(ConflictError, match="sales/n field 'y'"):
         block_that_collides()
-    assert sales["n"] == {"x": 1, "y": 9, "z": 3}
+    assert sales["n"] == {"x": 2, "y": 9, "z": 2}
     sales.persist()
-    assert store.load("sales")["n"] == {"x": 1, "y": 9, "z": 3}
+    assert dict(store.load("sales")) == {"n": {"x": 2, "y": 9, "z": 2}, "half": {"done": 1}}
 
 
 def test_a_failed_block_leaves_no_old_state(config, sales, theirs, store, monkeypatch):

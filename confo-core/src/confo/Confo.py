@@ -347,7 +347,7 @@ class Confo:
             chosen = [self._current()]
         else:
             chosen = loaded.opened()
-        staged = [(one, one.staged if config is None else [check_configuration(config)]) for one in chosen]
+        staged = [one.work(one.staged if config is None else [check_configuration(config)]) for one in chosen]
         return commit_together(loaded.backend, staged, message, author, on_conflict, split=split)
 
     async def apersist(self, namespace: str | None = None, config: str | None = None, **options: Any) -> Any:

@@ -93,21 +93,6 @@ def settle(draft: Draft, theirs: Document | None, *, keep: str) -> Draft:
     return Draft(theirs, settled)
 
 
-def combine(began: Draft, block: Draft, current: Draft) -> Draft:
-    """Lay what a block wrote (from ``began`` to ``block``) over what was staged meanwhile; the block is later.
-
-    A field that the block wrote keeps the base that the block saw, so that a conflict with the store stays one.
-    """
-    mine = settle(Draft(began.mine, block.mine), current.mine, keep="mine").mine
-    if block.base is None or current.base is None:
-        return Draft(block.base, mine)
-    base = dict(current.base)
-    for name in dict.fromkeys([*(began.mine or {}), *(block.mine or {})]):
-        if not same(_field(began.mine, name), _field(block.mine, name)):
-            _put(base, name, _field(block.base, name))
-    return Draft(base, mine)
-
-
 def _field(document: Document | None, name: str) -> Any:
     return MISSING if document is None else document.get(name, MISSING)
 

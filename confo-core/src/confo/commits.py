@@ -38,55 +38,66 @@ QUICK_RACES = 5
 _PAUSE = threading.Event()  # never set: an interruptible wait
 
 
-class Pending(NamedTuple):
-    """What one commit takes along of one namespace, all of it seen at one moment."""
+class Work(NamedTuple):
+    """What a commit is asked to take along of one namespace."""
 
     replica: Replica
-    drafts: Mapping[str, Draft]
-    """The drafts as they are staged; what was decided for this commit is in ``changes`` only."""
-    changes: list[Change]
-    writes: list[Write]
-    ledger: Ledger | None
+    names: Sequence[str]
+    """The configurations."""
+    drafts: Mapping[str, Draft] | None = None
+    """Their drafts, which are nobody else's; None: those that are staged when the commit looks at them."""
+    ledger: Ledger | None = None
     """Of the records that the commit adds to; None leaves no record."""
 
 
+class Pending(NamedTuple):
+    """What one commit takes along of one namespace, all of it seen at one moment."""
+
+    work: Work
+    drafts: Mapping[str, Draft]
+    """The drafts as they were handed over; what was decided for this commit is in ``changes`` only."""
+    changes: list[Change]
+    writes: list[Write]
+
+    @property
+    def replica(self) -> Replica:
+        """The local copy of the namespace."""
+        return self.work.replica
+
+
 def persist(
-    backend: Backend,
-    replicas: Mapping[Replica, Sequence[str]],
-    signature: Signature,
-    *,
-    on_conflict: OnConflict = "raise",
-    ledgers: Mapping[Replica, Ledger],
+    backend: Backend, work: Sequence[Work], signature: Signature, *, on_conflict: OnConflict = "raise"
 ) -> Commit | None:
-    """Commit the drafts of these names as one; None when there is nothing to commit.
+    """Commit what is staged, or the drafts that are handed over, as one; None when there is nothing to commit.
 
     What has a ledger leaves a record, and trims the history by what is due to go.
     Raises ConflictError for every field that was changed here and in the store, TooLarge before anything is sent,
-    OutcomeUnknown when not even repeating tells. Drafts stay staged unless they were committed.
+    OutcomeUnknown when not even repeating tells. What was staged stays staged unless it was committed; drafts that
+    are handed over are never seen by a reader, and what is staged in the same configurations is laid over the result.
     """
     with contextlib.ExitStack() as locks:
-        for replica in sorted(replicas, key=lambda one: one.namespace):  # in one order: no two wait for each other
-            locks.enter_context(replica.persisting)
-        for replica in replicas:
-            if replicas[replica]:
-                replica.see_store()
+        for one in sorted(work, key=lambda one: one.replica.namespace):  # in one order: no two wait for each other
+            locks.enter_context(one.replica.persisting)
+        for one in work:
+            if one.names:
+                one.replica.see_store()
         # The records of a lagging copy must not sort among those that are due to go.
-        bases = {one: newest_revision(backend, one.namespace) for one in ledgers if not one.is_fresh}
+        bases = [
+            0 if one.ledger is None or one.replica.is_fresh else newest_revision(backend, one.replica.namespace)
+            for one in work
+        ]
         for attempt in itertools.count():
-            pending = [
-                _take(one, names, signature, on_conflict, ledgers.get(one), bases.get(one, 0))
-                for one, names in replicas.items()
-            ]
-            changes = ChangeSet(change for one in pending for change in one.changes)
+            pending = [_take(one, signature, on_conflict, newest) for one, newest in zip(work, bases, strict=True)]
+            changes = ChangeSet(change for taken in pending for change in taken.changes)
             if attempt == 0 and any(map(_given_up, pending)):
                 # An edit is given up for what the store has now, not for what it had when it was last looked at.
-                for one in pending:
-                    one.replica.refresh(_given_up(one))
+                for taken in pending:
+                    taken.replica.refresh(_given_up(taken))
                 continue
             if not changes:
                 _drop_the_empty(pending)
                 return None
-            writes = [write for one in pending for write in one.writes]
+            writes = [write for taken in pending for write in taken.writes]
             extensions.check(changes, signature)
             _check_size(backend, writes)
             trims = _trims(pending, backend.capabilities.atomic_writes - len(writes))
@@ -107,34 +118,27 @@ def persist(
 
 
 def persist_split(
-    backend: Backend,
-    replicas: Mapping[Replica, Sequence[str]],
-    sign: Callable[[], Signature],
-    *,
-    on_conflict: OnConflict = "raise",
-    ledgers: Mapping[Replica, Ledger],
+    backend: Backend, work: Sequence[Work], sign: Callable[[], Signature], *, on_conflict: OnConflict = "raise"
 ) -> list[Commit]:
     """Commit the drafts in as many commits as the backend needs, each atomic; return them in order.
 
     Namespace by namespace, in the order of staging. What was committed when one fails stays committed and is no
     longer staged, so that calling again goes on from there.
     """
-    room = max(1, backend.capabilities.atomic_writes - (1 if ledgers else 0))
+    room = max(1, backend.capabilities.atomic_writes - any(one.ledger is not None for one in work))
     waiting = [
-        (replica, names[start : start + room])
-        for replica, names in replicas.items()
-        for start in range(0, len(names), room)
+        one._replace(names=one.names[start : start + room]) for one in work for start in range(0, len(one.names), room)
     ]
     commits = []
     while waiting:
-        replica, names = waiting.pop(0)
+        part = waiting.pop(0)
         try:
-            commit = persist(backend, {replica: names}, sign(), on_conflict=on_conflict, ledgers=ledgers)
+            commit = persist(backend, [part], sign(), on_conflict=on_conflict)
         except TooLarge:  # in bytes: nobody can tell before how many records and keys a backend can take
+            names, half = part.names, len(part.names) // 2
             if len(names) == 1:
                 raise
-            half = len(names) // 2
-            waiting[:0] = [(replica, names[:half]), (replica, names[half:])]
+            waiting[:0] = [part._replace(names=names[:half]), part._replace(names=names[half:])]
             continue
         if commit is not None:
             commits.append(commit)
@@ -149,19 +153,13 @@ def difference(replica: Replica, names: Sequence[str]) -> ChangeSet:
         return ChangeSet(change for name, draft in drafts.items() if (change := _change(view, name, draft)) is not None)
 
 
-def _take(
-    replica: Replica,
-    names: Sequence[str],
-    signature: Signature,
-    on_conflict: OnConflict,
-    ledger: Ledger | None,
-    newest: int,
-) -> Pending:
+def _take(work: Work, signature: Signature, on_conflict: OnConflict, newest: int) -> Pending:
     """Look at drafts, guards and base in one moment: a guard of a newer state would hold for an older draft."""
-    view, taken = replica.view, Pending(replica, {}, [], [], ledger)
+    view, changes, writes = work.replica.view, list[Change](), list[Write]()
     lost: list[Collision] = []
     with view.lock:
-        drafts = {name: view.drafts[name] for name in names if name in view.drafts}
+        source = view.drafts if work.drafts is None else work.drafts
+        drafts = {name: source[name] for name in work.names if name in source}
         for name, draft in drafts.items():
             theirs = view.committed(name)
             found = collisions(view.namespace, name, draft, theirs)
@@ -170,16 +168,16 @@ def _take(
                 continue
             decided = settle(draft, theirs, keep=on_conflict) if found else rebase(draft, theirs)
             if change := _change(view, name, decided):
-                taken.changes.append(change)
-                taken.writes.append(_write(view, change))
+                changes.append(change)
+                writes.append(_write(view, change))
         if lost:
             raise _conflict(lost)
-        if taken.changes and ledger is not None:
-            entries = (view.entries.get(change.configuration) for change in taken.changes)
+        if changes and work.ledger is not None:
+            entries = (view.entries.get(change.configuration) for change in changes)
             replaced = [entry.revision if entry else 0 for entry in entries]
-            told = zip(taken.changes, replaced, strict=True)
-            taken.writes.append(record_write(view.namespace, max(view.revision, newest), signature, told))
-    return taken._replace(drafts=drafts)
+            told = zip(changes, replaced, strict=True)
+            writes.append(record_write(view.namespace, max(view.revision, newest), signature, told))
+    return Pending(work, drafts, changes, writes)
 
 
 def _change(view: View, name: str, draft: Draft) -> Change | None:
@@ -204,8 +202,10 @@ def _given_up(pending: Pending) -> list[str]:
 
 
 def _drop_the_empty(pending: Sequence[Pending]) -> None:
-    """Drop the drafts that were decided to change nothing; what was staged since is an edit of what they were."""
+    """Drop the staged drafts that were decided to change nothing; what came since is an edit of what they were."""
     for one in pending:
+        if one.work.drafts is not None:
+            continue
         view = one.replica.view
         with view.lock:
             since = {n: Draft(one.drafts[n].mine, view.drafts[n].mine) for n in _given_up(one) if n in view.drafts}
@@ -216,17 +216,18 @@ def _trims(pending: Sequence[Pending], room: int) -> list[Write]:
     """Return the deletions of records that are due to go, as many as there is room for."""
     trims: list[Write] = []
     for one in pending:
-        if one.changes and one.ledger is not None:
-            trims += one.ledger.deletions(room - len(trims))
+        if one.changes and one.work.ledger is not None:
+            trims += one.work.ledger.deletions(room - len(trims))
     return trims
 
 
 def _take_note(pending: Sequence[Pending], trims: Sequence[Write]) -> None:
     """Tell the ledgers what the commit added to their histories and took from them."""
     for one in pending:
-        if one.changes and one.ledger is not None:
-            gone = [write for write in trims if write.namespace == one.ledger.namespace]
-            one.ledger.committed(one.writes[-1].name, gone)
+        ledger = one.work.ledger
+        if one.changes and ledger is not None:
+            gone = [write for write in trims if write.namespace == ledger.namespace]
+            ledger.committed(one.writes[-1].name, gone)
 
 
 def _check_size(backend: Backend, writes: Sequence[Write]) -> None:
@@ -251,10 +252,12 @@ def _send(backend: Backend, pending: Sequence[Pending], writes: Sequence[Write])
     """Commit, and see that each namespace's copy has it."""
     with contextlib.ExitStack() as sending:
         mine = []
-        for replica, drafts, *_ in pending:
+        for one in pending:
+            replica = one.replica
             own = [write for write in writes if write.namespace == replica.namespace]
             # What is sent may be a decision over a collision; what was staged is what later edits are edits of.
-            sent = {write.name: Sent(write.data, drafts[write.name]) for write in own}
+            staged = one.drafts if one.work.drafts is None else {}
+            sent = {write.name: Sent(write.data, staged.get(write.name)) for write in own}
             sending.enter_context(replica.sending(sent))
             mine.append((replica, own))
         revision = send(backend, writes)

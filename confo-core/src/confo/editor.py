@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
-from confo.changes import Document, Draft, combine, rebase, unchanged
+from confo.changes import Document, Draft
 from confo.codec import FrozenDict, freeze
 from confo.errors import ConfigurationNotFound, FieldNotFound, InvalidDocument
 from confo.model import MISSING
@@ -78,7 +78,8 @@ class Editor(MutableMapping[str, Any]):
 
     def __iter__(self) -> Iterator[str]:
         """Iterate the names."""
-        names = dict.fromkeys([*self._view.names(), *self._drafts])
+        with self._view.lock:
+            names = dict.fromkeys([*self._view.entries, *self._drafts])
         return (name for name in names if name not in self._drafts or self._drafts[name].mine is not None)
 
     def __len__(self) -> int:
@@ -90,7 +91,7 @@ class Editor(MutableMapping[str, Any]):
         if name not in self._drafts:
             with self._view.lock:
                 committed = self._view.committed(name)
-                self._drafts[name] = self._before[name] = self._view.drafts.get(name, Draft(committed, committed))
+            self._drafts[name] = self._before[name] = Draft(committed, committed)
         return self._drafts[name].mine
 
     def edit(self, name: str, edit: Edit) -> None:
@@ -99,18 +100,8 @@ class Editor(MutableMapping[str, Any]):
         self._drafts[name] = self._drafts[name]._replace(mine=mine)
 
     def written(self) -> dict[str, Draft]:
-        """Return the drafts of the documents that were written to, laid over what was staged meanwhile."""
-        return {
-            name: self._laid(name, draft) for name, draft in self._drafts.items() if draft is not self._before[name]
-        }
-
-    def _laid(self, name: str, draft: Draft) -> Draft:
-        with self._view.lock:
-            began, current = self._before[name], self._view.drafts.get(name)
-            committed = self._view.committed(name)
-            if current is None or unchanged(current.mine, rebase(began, committed).mine):
-                return draft
-            return combine(began, draft, current)
+        """Return the drafts of the documents that were written to."""
+        return {name: draft for name, draft in self._drafts.items() if draft is not self._before[name]}
 
     @property
     def namespace(self) -> str:

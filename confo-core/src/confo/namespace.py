@@ -5,15 +5,15 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from confo import extensions
-from confo.changes import Draft, rebase, settle
+from confo.changes import Draft
 from confo.codec import FrozenDict
-from confo.commits import OnConflict, difference, persist, persist_split
+from confo.commits import OnConflict, Work, difference, persist, persist_split
 from confo.editor import Editor, with_document, with_field, without_document, without_field
 from confo.errors import (
     ConfigurationNotFound,
@@ -247,7 +247,7 @@ class Namespace(Mapping[str, FrozenDict]):
         list is returned, and after an error calling again goes on where it stopped.
         """
         names = self.staged if config is None else [check_configuration(config)]
-        return commit_together(self._backend, [(self, names)], message, author, on_conflict, split=split)
+        return commit_together(self._backend, [self.work(names)], message, author, on_conflict, split=split)
 
     async def apersist(self, message: str = "", author: str | None = None, **options: Any) -> Any:
         """Do what ``persist`` does, without blocking the event loop."""
@@ -261,22 +261,13 @@ class Namespace(Mapping[str, FrozenDict]):
     ) -> Iterator[Editor]:
         """Edit documents like dicts: ``with ns.edit() as draft: draft["db"]["host"] = "::1"``.
 
-        What the block reads stays as it is, and what it writes is based on that: a field that it wrote and somebody
-        else changed since is a conflict. On leaving, the documents that it wrote to are committed as one, with what
-        was staged in them; after an exception, one of the commit included, nothing of the block is left.
+        What the block reads is what is committed, and stays as it is. What it writes is based on that: a field that
+        it wrote and somebody else changed since is a conflict. On leaving, what the block wrote is committed as one,
+        and nothing else; what is staged by ``set`` stays staged. After an exception nothing of the block is left.
         """
         editor = Editor(self._view)
         yield editor
-        view = self._view
-        with view.lock:
-            written = editor.written()
-            before = {name: view.drafts[name] for name in written if name in view.drafts}
-            view.settle({name: rebase(draft, view.committed(name)) for name, draft in written.items()})
-        try:
-            commit_together(self._backend, [(self, list(written))], message, author, on_conflict)
-        except BaseException:
-            self._put_back(written, before, written)
-            raise
+        commit_together(self._backend, [self.work(drafts=editor.written())], message, author, on_conflict)
 
     def __repr__(self) -> str:
         """Show place, revision and counts, never a value."""
@@ -356,33 +347,20 @@ class Namespace(Mapping[str, FrozenDict]):
         if config is not None and check_configuration(config) not in past and config not in self.snapshot():
             self.snapshot()[config]  # raises, with its name: it is neither here nor there
         view = self._view
-        with self._replica.persisting:  # no other thread's persist() takes what stands in the drafts' place meanwhile
-            with view.lock:
-                names = differing(past, view.entries, config)
-                drafts = {name: Draft(view.committed(name), past.get(name)) for name in names}
-                before = {name: view.drafts[name] for name in names if name in view.drafts}
-                view.settle(drafts)
-            why = f"rollback to revision {revision}" if message is None else message
-            try:
-                return persist(
-                    self._backend,
-                    {self._replica: names},
-                    sign(why, author),
-                    on_conflict=_checked(on_conflict),
-                    ledgers={self._replica: self.ledger},
-                )
-            finally:
-                self._put_back(names, before, drafts)
+        with view.lock:
+            names = differing(past, view.entries, config)
+            drafts = {name: Draft(view.committed(name), past.get(name)) for name in names}
+        why = f"rollback to revision {revision}" if message is None else message
+        return commit_together(self._backend, [self.work(drafts=drafts)], why, author, on_conflict)
 
     # --- inside ----------------------------------------------------------------------------------
 
-    def _put_back(self, names: Iterable[str], before: Mapping[str, Draft], sent: Mapping[str, Draft]) -> None:
-        """Stage again what was staged before, with what was staged meanwhile, instead of what was sent."""
-        view = self._view
-        with view.lock:
-            since = {name: Draft(sent[name].mine, view.drafts[name].mine) for name in names if name in view.drafts}
-            view.discard(names)
-            view.restage({n: d for n in names if (d := _laid_over(before.get(n), since.get(n))) is not None})
+    def work(self, names: Sequence[str] = (), drafts: Mapping[str, Draft] | None = None) -> Work:
+        """Return what a commit is to take along of this namespace; for the core.
+
+        Either what is staged in these configurations, or drafts that are handed over and staged nowhere.
+        """
+        return Work(self._replica, tuple(names if drafts is None else drafts), drafts, self.ledger)
 
     def _present(self) -> Snapshot:
         """Return the state to set out from: what does not follow may have any age, and own commits in between."""
@@ -424,23 +402,39 @@ class Namespace(Mapping[str, FrozenDict]):
         )
 
 
+@overload
 def commit_together(
     backend: Backend,
-    staged: Sequence[tuple[Namespace, list[str]]],
+    work: Sequence[Work],
+    message: str,
+    author: str | None,
+    on_conflict: OnConflict,
+    *,
+    split: Literal[False] = False,
+) -> Commit | None: ...
+
+
+@overload
+def commit_together(
+    backend: Backend, work: Sequence[Work], message: str, author: str | None, on_conflict: OnConflict, *, split: bool
+) -> Commit | list[Commit] | None: ...
+
+
+def commit_together(
+    backend: Backend,
+    work: Sequence[Work],
     message: str,
     author: str | None,
     on_conflict: OnConflict,
     *,
     split: bool = False,
 ) -> Commit | list[Commit] | None:
-    """Commit what is staged in several namespaces of one backend as one, or with ``split`` as several."""
+    """Commit in several namespaces of one backend as one, or with ``split`` as several: every commit passes here."""
     signature, keep = sign(message, author), _checked(on_conflict)
-    replicas = {namespace.replica: names for namespace, names in staged}
-    ledgers = {namespace.replica: namespace.ledger for namespace, _ in staged if namespace.ledger is not None}
     if split:
         again = partial(Signature.new, signature.author, message)
-        return persist_split(backend, replicas, again, on_conflict=keep, ledgers=ledgers)
-    return persist(backend, replicas, signature, on_conflict=keep, ledgers=ledgers)
+        return persist_split(backend, work, again, on_conflict=keep)
+    return persist(backend, work, signature, on_conflict=keep)
 
 
 def _checked(on_conflict: OnConflict) -> OnConflict:
@@ -455,13 +449,6 @@ def sign(message: str, author: str | None = None) -> Signature:
     _check_text("message", message)
     _check_text("author", who)
     return Signature.new(who, message)
-
-
-def _laid_over(before: Draft | None, since: Draft | None) -> Draft | None:
-    """Return what was staged before, with what was staged since: the later edit wins."""
-    if since is None or since.is_empty:
-        return before
-    return since if before is None else Draft(before.base, settle(since, before.mine, keep="mine").mine)
 
 
 def _check_text(what: str, text: object) -> None:

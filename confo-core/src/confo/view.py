@@ -34,10 +34,13 @@ class Applied(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """A write of this process that is under way: its data (None deletes), and the draft that it was made of."""
+    """A write of this process that is under way: its data (None deletes), and the staged draft that it was made of.
+
+    Without a draft it was made of none that is staged, and what is staged is laid over it as over anybody's.
+    """
 
     data: bytes | None
-    draft: Draft
+    draft: Draft | None
 
     def __repr__(self) -> str:
         """Show the draft, never the data."""
@@ -178,13 +181,6 @@ class View:
         with self.lock:
             self._lay(drafts)
 
-    def restage(self, drafts: Mapping[str, Draft]) -> None:
-        """Put these drafts in place, laid over what the store has now where that can be read."""
-        with self.lock:
-            self._lay(drafts)
-            self._rebase([name for name in drafts if name in self.drafts])
-            self._show(drafts)
-
     def advance(self, entries: Mapping[str, Entry | None], revision: int) -> list[Applied]:
         """Take over the next commit of the store, and stand at its revision; return what is new here.
 
@@ -291,7 +287,7 @@ class View:
 
     def _settle_sent(self, name: str) -> None:
         sent, draft = self.sent.pop(name), self.drafts.get(name)
-        if draft is not None:
+        if draft is not None and sent.draft is not None:
             self.drafts[name] = Draft(sent.draft.mine, draft.mine)
 
     def _is_news(self, name: str, revision: int) -> bool:
