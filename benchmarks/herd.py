@@ -56,7 +56,7 @@ def follow(pipe: Connection, port: int, count: int, jitter: bool) -> None:
             sales = config.namespace("sales", backend="etcd")
             while sales.status().state is not State.READY:
                 _TICK.wait(0.01)
-            sales.on_change(heard)
+            sales.on_change(heard, kinds="all")
         pipe.send("ready")
         while pipe.recv() is not None:
             with news:

@@ -59,7 +59,7 @@ def test_what_was_deleted_here_does_not_come_back(faults, store, sales):
             told.append((event.configuration, event.new))
             news.notify_all()
 
-    with sales.on_change(hear):
+    with sales.on_change(hear, kinds="all"):
         with faults.delay("watch") as reconnecting:
             faults.cut_watches()
             reconnecting.wait_until_reached()

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+import re
+import sys
 import threading
+import time
 
 import pytest
 
-from confo import ANY, BackendUnavailable, Confo, InvalidName, NotSupported, State, UnreadableDocument, Write
+from confo import (
+    ANY,
+    BackendUnavailable,
+    Confo,
+    InvalidCallback,
+    InvalidName,
+    InvalidOption,
+    NotSupported,
+    State,
+    UnreadableDocument,
+    Write,
+)
 from confo.codec import decode
 from confo_memory import MemoryBackend
 
@@ -239,7 +254,7 @@ def test_a_callback_may_do_anything(sales, theirs, caplog):
     heard, gate = Heard(), threading.Event()
 
     def raising(event):
-        raise RuntimeError("secret: hunter2")
+        raise RuntimeError(f"secret: {event.new}")
 
     def blocking(event):
         gate.wait(SECONDS)
@@ -257,12 +272,14 @@ def test_a_callback_may_do_anything(sales, theirs, caplog):
         sales.on_change(heard, config="copy"),
     ):
         for number in range(5):
+            theirs.set("source", "password", "hunter2")
             theirs.set("source", "n", number)
             theirs.persist()
         while heard.wait_for(1)[-1].new != {"n": 4}:
             heard.wait_for(len(heard.events) + 1)
         gate.set()
-    assert "a callback raised RuntimeError at" in caplog.text
+    assert re.search(r"the callback \S*raising \(.*test_live.py:\d+\) raised RuntimeError on <Event", caplog.text)
+    assert "in raising" in caplog.text  # a frame of its traceback
     assert "hunter2" not in caplog.text
 
 
@@ -530,3 +547,144 @@ def test_two_stores_do_not_mix(config):
     config.namespace("sales", backend="second").set("a", "n", 2)
     config.namespace("sales", backend="second").persist()
     assert "a" not in config.namespace("sales", backend="store")
+
+
+async def async_function(event):
+    """Be what nobody runs."""
+
+
+class AsyncCallable:
+    """Is called, and what it returns is never run."""
+
+    async def __call__(self, event):
+        """Be what nobody runs."""
+
+
+@pytest.mark.parametrize(
+    ("callback", "says"),
+    [
+        ("x", "not str"),
+        (None, "not NoneType"),
+        (async_function, r"async_function \(.*test_live.py:\d+\) is async.*namespace.changes"),
+        (functools.partial(async_function), "is async"),
+        (AsyncCallable(), "AsyncCallable is async"),
+        (lambda: None, "must take one argument, the event: it takes \\(\\)"),
+        (lambda old, new: None, "must take one argument, the event: it takes \\(old, new\\)"),
+    ],
+    ids=["text", "None", "async", "partial async", "async callable", "no argument", "two arguments"],
+)
+def test_what_cannot_be_called_back_is_refused_at_once(sales, callback, says):
+    """on_change refuses what could never be called with one event, by name: a TypeError and a ValueError."""
+    threads = threading.active_count()
+    for kind in (InvalidCallback, TypeError, ValueError):
+        with pytest.raises(kind, match=says):
+            sales.on_change(callback)
+    assert threading.active_count() == threads
+
+
+def test_a_callback_that_exits_is_told_and_called_again(sales, caplog):
+    """sys.exit() in a callback cannot end the process: the log says what can, and the next event comes."""
+    seen = []
+
+    def exiting(event):
+        seen.append(event.new["n"])
+        sys.exit(3)
+
+    with sales.on_change(exiting) as subscription:
+        for number in range(2):
+            sales.set("database", "n", number)
+            assert subscription.wait_for(sales.persist().revision, SECONDS)
+    assert seen == [0, 1]
+    assert caplog.text.count("os.kill(os.getpid(), signal.SIGTERM) can") == 2
+
+
+def test_a_coroutine_that_nobody_runs_is_told(sales, caplog):
+    """A callback that returns a coroutine, such as a lambda around an async function, is named in the log."""
+    with sales.on_change(lambda event: async_function(event)):
+        sales.set("database", "n", 1)
+        sales.persist()
+        assert sales.drain(SECONDS)
+    assert "returned a coroutine, which nobody runs" in caplog.text
+
+
+def test_callbacks_can_be_waited_for(sales):
+    """After persist(), drain() returns when every callback has run for the commit: 300 times out of 300."""
+    seen = []
+    with sales.on_change(seen.append), sales.on_change(lambda event: None):
+        for number in range(300):
+            sales.set("database", "n", number)
+            sales.persist()
+            assert sales.drain(SECONDS)
+            assert len(seen) == number + 1
+
+
+def test_a_subscription_waits_for_a_revision_of_others(sales, theirs):
+    """wait_for(revision) returns when the callback has run for what another process committed at that revision."""
+    seen = []
+    with sales.on_change(seen.append) as subscription:
+        theirs.set("database", "n", 1)
+        revision = theirs.persist().revision
+        assert subscription.wait_for(revision, SECONDS)
+        assert [event.revision for event in seen] == [revision]
+        assert subscription.wait_for(revision + 10_000, 0.01) is False
+
+
+def test_closing_may_deliver_what_waits(sales):
+    """close(drain=True) ends a subscription after its callback has run for everything that was told."""
+    gate, seen = threading.Event(), []
+
+    def slow(event):
+        gate.wait(SECONDS)
+        seen.append(event.new["n"])
+
+    subscription = sales.on_change(slow)
+    for number in range(5):
+        sales.set("database", "n", number)
+        sales.persist()
+    threading.Timer(0.05, gate.set).start()
+    subscription.close(drain=True, timeout=SECONDS)
+    assert seen == [0, 1, 2, 3, 4]
+    assert subscription.drain(SECONDS)
+
+
+def test_waiting_ends_with_the_subscription(sales):
+    """Who waits for a callback that never ends waits no longer than the subscription lives."""
+    gate = threading.Event()
+    subscription = sales.on_change(lambda event: gate.wait(SECONDS))
+    sales.set("database", "n", 1)
+    sales.persist()
+    threading.Timer(0.05, gate.set).start()
+    threading.Timer(0.02, subscription.mailbox.close).start()
+    began = time.monotonic()
+    subscription.drain(SECONDS)
+    assert time.monotonic() - began < SECONDS / 2
+    subscription.close()
+
+
+def test_a_callback_cannot_wait_for_itself(sales):
+    """wait_for() and drain() of a subscription in its own callback are an error, and not a wait without end."""
+    errors = []
+
+    def waits(event):
+        for call in (subscription.drain, lambda: subscription.wait_for(event.revision)):
+            try:
+                call()
+            except NotSupported as error:
+                errors.append(str(error))
+
+    with sales.on_change(waits) as subscription:
+        sales.set("database", "n", 1)
+        sales.persist()
+        assert subscription.drain(SECONDS)
+    assert ["wait for its own end" in error for error in errors] == [True, True]
+
+
+def test_kinds_of_events_are_asked_for(sales):
+    """A callback hears of documents; a misspelt kind is refused with the nearest one."""
+    with pytest.raises(
+        InvalidOption, match=r"no kind of event 'steal': did you mean 'stale'\?; kinds: changed, resync"
+    ):
+        sales.on_change(print, kinds=["steal"])
+    with sales.on_change(print) as plain, sales.on_change(print, kinds="stale") as one:
+        assert plain.interest.kinds == ("changed", "resync")
+        assert one.interest.kinds == ("stale",)

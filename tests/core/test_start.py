@@ -111,7 +111,7 @@ def test_it_catches_up_by_itself(start, known, outage):
     outage.refuse()
     heard = Heard()
     sales = start().namespace("sales")
-    with sales.on_change(heard):
+    with sales.on_change(heard, kinds="all"):
         revision = outage.put(database=b'{"host": "second"}', api=b"{}")
         outage.come_back()
         resync, back = heard.wait_for(2)
@@ -131,7 +131,7 @@ def test_nothing_changed_meanwhile(start, known, outage):
     outage.refuse()
     heard = Heard()
     sales = start().namespace("sales")
-    with sales.on_change(heard):
+    with sales.on_change(heard, kinds="all"):
         outage.come_back()
         assert [event.kind for event in heard.wait_for(1)] == ["ready"]
         assert sales.status().source == "server"
@@ -374,7 +374,7 @@ def test_another_store_after_a_start_from_the_cache(start, known, outage, caplog
     outage.refuse()
     heard = Heard()
     sales = start().namespace("sales")
-    with sales.on_change(heard), caplog.at_level(logging.WARNING, "confo"):
+    with sales.on_change(heard, kinds="all"), caplog.at_level(logging.WARNING, "confo"):
         outage.replace()
         outage.come_back()
         assert [event.kind for event in heard.wait_for(3)] == ["alarm", "resync", "ready"]
@@ -387,7 +387,7 @@ def test_a_store_set_back_after_a_start_from_the_cache(start, known, outage):
     outage.refuse()
     heard = Heard()
     sales = start().namespace("sales")
-    with sales.on_change(heard):
+    with sales.on_change(heard, kinds="all"):
         outage.set_back(2, database=b'{"host": "old"}')
         outage.come_back()
         assert [event.kind for event in heard.wait_for(3)] == ["alarm", "resync", "ready"]
@@ -400,7 +400,7 @@ def test_another_store_that_has_no_such_namespace(start, known, outage):
     outage.refuse()
     heard = Heard()
     sales = start().namespace("sales")
-    with sales.on_change(heard):
+    with sales.on_change(heard, kinds="all"):
         outage.replace().delete_namespace("sales")
         outage.come_back()
         assert [event.kind for event in heard.wait_for(1)] == ["alarm"]
@@ -425,10 +425,10 @@ def test_a_fresh_start_that_finds_less_than_was_known(start, known, outage, chan
     with caplog.at_level(logging.WARNING, "confo"):
         sales = start(how).namespace("sales")
     assert caplog.text.count("it is loaded anew") == 1
-    with sales.on_change(narrow, config="database"), sales.on_change(heard):
+    with sales.on_change(narrow, config="database"), sales.on_change(heard, kinds="all"):
         assert [event.kind for event in heard.wait_for(1)] == ["alarm"]
     assert narrow.events == []
-    with sales.on_change(again := Heard()):
+    with sales.on_change(again := Heard(), kinds="all"):
         outage.put(database=b'{"host": "newest"}')
         assert [event.kind for event in again.wait_for(1)] == ["changed"]
 
@@ -438,7 +438,7 @@ def test_a_live_store_that_is_set_back(start, outage):
     heard = Heard()
     sales = start("require", cache=None).namespace("sales")
     outage.put(database=b'{"host": "second"}')
-    with sales.on_change(heard):
+    with sales.on_change(heard, kinds="all"):
         outage.opened[-1].go_down()
         outage.set_back(2, database=b'{"host": "old"}')
         outage.opened[-1].come_back()
@@ -451,7 +451,7 @@ def test_control_no_alarm_in_ordinary_life(start, known, outage):
     """The control: losing the store, a compaction and a reload are no alarm."""
     heard = Heard()
     sales = start().namespace("sales")
-    with sales.on_change(heard):
+    with sales.on_change(heard, kinds="all"):
         outage.opened[-1].go_down()
         heard.wait_for(1)
         for number in range(5):
@@ -669,7 +669,7 @@ def test_plugins_of_before(outage, tmp_path):
         config.load_backend({"store": outage.name}, "store", Old, start=LAST_KNOWN_GOOD, cache=tmp_path / "cache")
         config.activate_backend("store")
         sales = config.namespace("sales")
-        with sales.on_change(heard := Heard()):
+        with sales.on_change(heard := Heard(), kinds="all"):
             outage.set_back(2, database=b'{"host": "old"}')
             sales.reload()
             assert heard.wait_for(1)[0].kind == "alarm"

@@ -58,7 +58,7 @@ def test_a_program_starts_without_its_server(start, known, own_server, way):
         assert config.get("database", "host") == "secret-1"
         sales = config.namespace("sales")
         assert (sales.status().state, sales.status().source) == (State.STALE, "cache")
-        sales.on_change(heard)
+        sales.on_change(heard, kinds="all")
     if not own_server.is_running:
         own_server.start()
     ready(sales)
@@ -71,7 +71,7 @@ def test_a_store_that_was_set_back(start, known, own_server, opening, caplog):
     own_server.kill()
     sales = start().namespace("sales")
     heard = Heard()
-    with sales.on_change(heard), caplog.at_level(logging.WARNING, "confo"):
+    with sales.on_change(heard, kinds="all"), caplog.at_level(logging.WARNING, "confo"):
         own_server.restart(erase=True)
         backend = opening(host="127.0.0.1", port=own_server.port)
         backend.create_namespace("sales")
@@ -106,7 +106,7 @@ def test_another_cluster_in_its_place(label, own_server, opening, tmp_path):
         sales = config.namespace("sales", backend="store")
         ready(sales)
         heard = Heard()
-        with sales.on_change(heard):
+        with sales.on_change(heard, kinds="all"):
             proxy.target = there.port
             proxy.cut_once()
             heard.wait_for_all("alarm", "resync")

@@ -304,7 +304,7 @@ def sales(faults):
 def heard(sales):
     """Return what a subscriber to everything is told."""
     heard = Heard()
-    with sales.on_change(heard):
+    with sales.on_change(heard, kinds="all"):
         yield heard
 
 

@@ -102,6 +102,10 @@ class InvalidOption(ConfoError, ValueError):
     """An option has a value that it cannot have."""
 
 
+class InvalidCallback(InvalidOption, TypeError):
+    """A callback cannot be called back: it is no function, takes no event, or is async."""
+
+
 class TooLarge(ConfoError, ValueError):
     """A commit is more than the backend takes at once; nothing was sent."""
 

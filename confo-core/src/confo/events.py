@@ -6,22 +6,27 @@ callback that blocks fills its own mailbox and delays nobody else.
 
 from __future__ import annotations
 
-import logging
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Literal, NamedTuple, Self, TypeAlias
+from typing import Final, Literal, NamedTuple, Self, TypeAlias, get_args
 
+from confo import callbacks
 from confo.changes import unchanged
 from confo.codec import FrozenDict, decode
-from confo.errors import Closed, UnreadableDocument
+from confo.errors import Closed, InvalidOption, NotSupported, UnreadableDocument
+from confo.hints import did_you_mean
 from confo.model import MISSING, Change, Entry, same
 
-log = logging.getLogger("confo")
-
-Kind: TypeAlias = Literal["changed", "resync", "stale", "ready", "alarm"]
+Kind: TypeAlias = Literal["changed", "resync", "stale", "ready", "alarm", "unreadable"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+DOCUMENTS: Final[tuple[Kind, ...]] = ("changed", "resync")
+"""Kinds of events that tell of documents: what a callback hears that asks for no others."""
+OF_THE_NAMESPACE: Final[tuple[Kind, ...]] = ("stale", "ready", "alarm")
+"""Kinds of events that concern no single configuration."""
 Origin: TypeAlias = Literal["own", "foreign"]
 Entries: TypeAlias = Mapping[str, tuple[Entry | None, Entry | None]]
 
@@ -40,6 +45,8 @@ class Notice(NamedTuple):
     entries: Entries = {}  # noqa: RUF012 - a default of a named tuple, never written to
     origin: Origin | None = None
     commits: int = 1
+    number: int = 0
+    """Counts the notices of a namespace, so that a subscriber can be waited for."""
 
 
 class Event:
@@ -47,10 +54,10 @@ class Event:
 
     ``kind`` is "changed"; "resync" when changes may have been missed and the state was loaded anew; "stale" when the
     store was lost and "ready" when it is followed again; "alarm" when it is another store than before, or one that was
-    set back. ``configuration`` is None for what concerns the whole namespace, and ``configurations`` then names those
-    that differ; who listens to one configuration does not hear of "stale", "ready" and "alarm". ``coalesced`` is how
-    many commits it stands for: more than one when they came faster than the callback took them. ``origin`` is "own"
-    for what this process committed, else "foreign".
+    set back; "unreadable" when a document came that cannot be read. ``configuration`` is None for what concerns the
+    whole namespace, and ``configurations`` then names those that differ. ``coalesced`` is how many commits it stands
+    for: more than one when they came faster than the callback took them. ``origin`` is "own" for what this process
+    committed, else "foreign".
     """
 
     __slots__ = ("_entries", "coalesced", "configuration", "configurations", "kind", "namespace", "origin", "revision")
@@ -92,18 +99,25 @@ class Event:
 
 
 class Interest(NamedTuple):
-    """What a subscriber wants to hear: all of a namespace, one configuration, or one of its fields."""
+    """What a subscriber wants to hear: all of a namespace, one configuration, or one of its fields; and which kinds."""
 
     configuration: str | None
     field: str | None
+    kinds: tuple[Kind, ...] = DOCUMENTS
+
+    def hears_alarms(self) -> bool:
+        """Tell whether an alarm reaches this subscriber."""
+        return "alarm" in self.kinds
 
     def events(self, notice: Notice) -> list[Event]:
         """Return the events that a notice means to this subscriber."""
-        if notice.kind != "changed" and self.configuration is None:
+        if notice.kind not in self.kinds:
+            return []
+        if notice.kind in OF_THE_NAMESPACE or (notice.kind == "resync" and self.configuration is None):
             return [Event(notice, None)]
         names = notice.entries if self.configuration is None else [self.configuration]
         events = [Event(notice, name) for name in names if name in notice.entries]
-        return [event for event in events if self._concerns(event)]
+        return events if notice.kind == "unreadable" else [event for event in events if self._concerns(event)]
 
     def _concerns(self, event: Event) -> bool:
         """Tell whether the document differs, or the field: another tool may write what was there before."""
@@ -115,6 +129,24 @@ class Interest(NamedTuple):
             return not unchanged(old, new)
         before, after = (MISSING if side is None else side.get(self.field, MISSING) for side in (old, new))
         return not same(before, after)
+
+
+Kinds: TypeAlias = Iterable[Kind] | Kind | Literal["all"] | None
+
+
+def kinds_of(asked: Kinds) -> tuple[Kind, ...]:
+    """Return the kinds of events that these words stand for; InvalidOption for a word that is none."""
+    if asked is None:
+        return DOCUMENTS
+    if asked == "all":
+        return KINDS
+    words = [asked] if isinstance(asked, str) else list(asked)
+    for word in words:
+        if word not in KINDS:
+            raise InvalidOption(
+                f"there is no kind of event {word!r}{did_you_mean(word, KINDS)}; kinds: {', '.join(KINDS)}; or 'all'"
+            )
+    return tuple(kind for kind in KINDS if kind in words)
 
 
 class Mailbox:
@@ -207,25 +239,67 @@ class Subscription:
     """A callback with a thread of its own; close it, or use it in a ``with`` block."""
 
     def __init__(
-        self, hub: Hub, interest: Interest, callback: Callable[[Event], object], *, capacity: int = CAPACITY
+        self,
+        hub: Hub,
+        interest: Interest,
+        callback: Callable[[Event], object],
+        *,
+        reached: Callable[[int, float], bool] = lambda _, __: True,
+        capacity: int = CAPACITY,
     ) -> None:
+        """Begin to listen; ``reached`` waits until the local copy is at a revision, for so many seconds."""
+        callbacks.check(callback, "event")
         self.interest = interest
         self.mailbox = Mailbox(capacity=capacity)
         self._hub = hub
         self._callback = callback
+        self._reached = reached
+        self._handled = hub.number
+        self._waiters: list[tuple[int, threading.Lock]] = []
+        self._lock = threading.Lock()
         self.start()
 
     def start(self) -> None:
         """Begin to deliver; again, in a forked child."""
         name = f"confo-callback-{self._hub.namespace}"
+        self._lock, self._waiters = threading.Lock(), []
         self._thread = threading.Thread(target=self._deliver, name=name, daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """End the subscription; what waits is dropped. Waits for a running callback, but for its own, 2 s at most."""
+    def wait_for(self, revision: int, timeout: float = 5.0) -> bool:
+        """Wait until the callback has run for every event up to this revision; False after ``timeout`` seconds.
+
+        NotSupported in the callback itself, which would wait for its own end.
+        """
+        until = time.monotonic() + timeout
+        self._refuse_itself("wait_for")
+        return self._reached(revision, timeout) and self.drain(max(0.0, until - time.monotonic()))
+
+    def drain(self, timeout: float = 5.0) -> bool:
+        """Wait until the callback has run for every event that was told so far; False after ``timeout`` seconds."""
+        self._refuse_itself("drain")
+        wanted, done = self._hub.number, threading.Lock()
+        with self._lock:
+            if self._handled >= wanted:
+                return True
+            if self.mailbox.closed:
+                return False
+            done.acquire()  # released by the thread that delivers; an interrupt leaves nothing half done in a lock
+            self._waiters.append((wanted, done))
+        done.acquire(timeout=max(0.0, timeout))
+        return self._handled >= wanted
+
+    def close(self, *, drain: bool = False, timeout: float = CLOSE_SECONDS) -> None:
+        """End the subscription; what waits is dropped, or with ``drain`` delivered first.
+
+        Waits for a running callback, unless it is called in it, for ``timeout`` seconds at most.
+        """
+        until = time.monotonic() + timeout
         self._hub.remove(self)
+        if drain:
+            self.drain(timeout)
         self.mailbox.close()
-        self.join(CLOSE_SECONDS)
+        self.join(until - time.monotonic())
 
     def join(self, seconds: float) -> None:
         """Wait for the callback that is running, unless this is it."""
@@ -244,19 +318,34 @@ class Subscription:
 
     def __repr__(self) -> str:
         """Show what it listens to."""
-        place = "/".join(part for part in (self._hub.namespace, *self.interest) if part is not None)
+        parts = (self._hub.namespace, self.interest.configuration, self.interest.field)
+        place = "/".join(str(part) for part in parts if part is not None)
         return f"<Subscription to {place}{', closed' if self.mailbox.closed else ''}>"
 
     def _deliver(self) -> None:
         while (notice := self.mailbox.take(wait=True)) is not None:
             for event in self.interest.events(notice):
                 if self.mailbox.closed:
-                    return
-                try:
-                    self._callback(event)
-                except Exception as error:  # noqa: BLE001 - a callback may raise anything
-                    # The error's text is the callback's own and may quote a document: its type and place are enough.
-                    log.error("a callback raised %s on %r", _where(error), event)  # noqa: TRY400
+                    break
+                callbacks.call(self._callback, event)
+            else:
+                self._handled = notice.number
+                self._wake(notice.number)
+        self._wake(sys.maxsize)
+
+    def _wake(self, handled: int) -> None:
+        """Let go on who waits for what has been handled; at the end, everybody."""
+        with self._lock:
+            ready = [lock for wanted, lock in self._waiters if wanted <= handled]
+            self._waiters = [waiter for waiter in self._waiters if waiter[0] > handled]
+        for lock in ready:
+            lock.release()
+
+    def _refuse_itself(self, what: str) -> None:
+        if self._thread is threading.current_thread():
+            raise NotSupported(
+                f"{what}() in the callback itself would wait for its own end", namespace=self._hub.namespace
+            )
 
 
 class Changes:
@@ -331,6 +420,8 @@ class Hub:
         self._ending: tuple[Subscription | Changes, ...] = ()
         self._unheard: list[Notice] = []
         self._stopped = False
+        self.number = 0
+        """Of the last notice that was published."""
         self._lock = threading.RLock()
 
     def add(self, subscriber: Subscription | Changes) -> None:
@@ -342,7 +433,7 @@ class Hub:
                     f"{self.namespace} is not followed any more: its backend was closed", namespace=self.namespace
                 )
             self._subscribers = (*self._subscribers, subscriber)
-            if subscriber.interest.configuration is None:
+            if subscriber.interest.hears_alarms():
                 unheard, self._unheard = self._unheard, []
                 for notice in unheard:
                     subscriber.mailbox.put(notice)
@@ -354,10 +445,18 @@ class Hub:
 
     def publish(self, notice: Notice) -> None:
         """Drop a notice into every mailbox; never blocks. An alarm that nobody can hear waits for the first who can."""
-        if notice.kind == "alarm" and all(one.interest.configuration is not None for one in self._subscribers):
-            self._unheard.append(notice)
-        for subscriber in self._subscribers:
-            subscriber.mailbox.put(notice)
+        with self._lock:
+            self.number += 1
+            numbered = notice._replace(number=self.number)
+            if notice.kind == "alarm" and not any(one.interest.hears_alarms() for one in self._subscribers):
+                self._unheard.append(numbered)
+            for subscriber in self._subscribers:
+                subscriber.mailbox.put(numbered)
+
+    def drain(self, until: float) -> bool:
+        """Wait until every callback has run for what was published so far, to this time of the monotonic clock."""
+        waiting = [one for one in self._subscribers if isinstance(one, Subscription)]
+        return all(one.drain(until - time.monotonic()) for one in waiting)
 
     def stop(self) -> None:
         """Begin to end every subscription."""
@@ -378,11 +477,3 @@ class Hub:
         for subscriber in self._subscribers:
             subscriber.mailbox = Mailbox(capacity=CAPACITY)
             subscriber.start()
-
-
-def _where(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    line = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
-    return type(error).__name__ + line

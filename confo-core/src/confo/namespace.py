@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
@@ -25,7 +26,7 @@ from confo.errors import (
     NotSupported,
     RevisionNotFound,
 )
-from confo.events import Changes, Event, Interest, Subscription
+from confo.events import Changes, Event, Interest, Kind, Kinds, Subscription, kinds_of
 from confo.history import Signature
 from confo.model import MISSING, ChangeSet, Commit, Snapshot, Status
 from confo.names import check_configuration
@@ -65,7 +66,7 @@ class Namespace(Mapping[str, FrozenDict]):
         self._replica = replica or Replica(backend, namespace, follow=follow)
         self._view = self._replica.view
         if self._replica.follows and extensions.hears_events():
-            self.on_change(extensions.event)
+            self.on_change(extensions.event, kinds="all")
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -127,27 +128,51 @@ class Namespace(Mapping[str, FrozenDict]):
     # --- following -------------------------------------------------------------------------------
 
     def on_change(
-        self, callback: Callable[[Event], object], config: str | None = None, field: str | None = None
+        self,
+        callback: Callable[[Event], object],
+        configuration: str | None = None,
+        field: str | None = None,
+        *,
+        kinds: Kinds = None,
+        config: str | None = None,
     ) -> Subscription:
         """Call back with an ``Event`` for every change: of the namespace, of one configuration, or of one field.
 
         Events come in order, in a thread of the subscription's own: a callback may call anything here, block or
         raise without hurting others. When it is slower than the changes, those of one configuration are folded into
         one event that says so. Close the subscription, or use it in a ``with`` block.
+
+        It hears of documents, "changed" and "resync"; ``kinds`` asks for others: "stale", "ready", "alarm",
+        "unreadable", or "all". ``config`` is the older spelling of ``configuration``. InvalidCallback for what cannot
+        be called with one event, such as an async function.
         """
         self._require_following()
-        hub = self._replica.hub
-        subscription = Subscription(hub, _interest(config, field), callback)
+        hub, interest = self._replica.hub, _interest(_either(configuration, config), field, kinds_of(kinds))
+        subscription = Subscription(hub, interest, callback, reached=self._replica.wait_for)
         hub.add(subscription)
         return subscription
 
-    def changes(self, config: str | None = None, field: str | None = None) -> Changes:
+    def changes(
+        self,
+        configuration: str | None = None,
+        field: str | None = None,
+        *,
+        kinds: Kinds = None,
+        config: str | None = None,
+    ) -> Changes:
         """Return the same events as an asynchronous iterator, to be called in a running event loop."""
         self._require_following()
         hub = self._replica.hub
-        changes = Changes(hub, _interest(config, field))
+        changes = Changes(hub, _interest(_either(configuration, config), field, kinds_of(kinds)))
         hub.add(changes)
         return changes
+
+    def drain(self, timeout: float = 5.0) -> bool:
+        """Wait until every callback has run for all that is known here; False after ``timeout`` seconds.
+
+        After ``persist()`` it has heard of the commit: what a test wants before it asserts.
+        """
+        return self._replica.hub.drain(time.monotonic() + timeout)
 
     def wait_for(self, revision: int, timeout: float = 5.0) -> bool:
         """Wait until the local copy has reached this revision; False after ``timeout`` seconds."""
@@ -465,12 +490,17 @@ def _check_number(what: str, number: object) -> None:
         raise InvalidOption(f"{what} is a number of 1 or more")
 
 
-def _interest(config: str | None, field: str | None) -> Interest:
-    if config is not None:
-        check_configuration(config)
+def _either(configuration: str | None, config: str | None) -> str | None:
+    """Return the configuration by its name of today, or by the older keyword."""
+    return config if configuration is None else configuration
+
+
+def _interest(configuration: str | None, field: str | None, kinds: tuple[Kind, ...]) -> Interest:
+    if configuration is not None:
+        check_configuration(configuration)
     elif field is not None:
-        raise InvalidName(f"a field, {field!r}, of which configuration? give config= as well")
-    return Interest(config, field)
+        raise InvalidName(f"a field, {field!r}, of which configuration? give configuration= as well")
+    return Interest(configuration, field, kinds)
 
 
 @cache

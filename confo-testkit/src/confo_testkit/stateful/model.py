@@ -67,7 +67,7 @@ class Witness:
         self._told: dict[str, int] = {}  # the revision of each configuration's last event
         self.state: dict[str, Any] = documents(namespace)
         self.complaints: list[str] = []
-        self.subscription = namespace.on_change(self._hear)
+        self.subscription = namespace.on_change(self._hear, kinds="all")
 
     def wait_for_mark(self, number: int) -> dict[str, Any]:
         """Return the state once this mark was told; AssertionError with the complaints, if there are any."""
