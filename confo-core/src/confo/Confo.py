@@ -17,8 +17,8 @@ from typing import Any, Self
 from confo import forks, plugins
 from confo.backend import Backend
 from confo.cache import Cache, prepare
+from confo.changes import OnConflict
 from confo.codec import FrozenDict
-from confo.commits import OnConflict
 from confo.copying import Copied
 from confo.errors import (
     BackendExists,

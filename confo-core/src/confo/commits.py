@@ -1,6 +1,6 @@
 """Commit drafts: one transaction, guarded by what they were based on, and a certain answer about its fate.
 
-A lost race is read anew and merged by field; only a field that both sides changed stops it. A commit whose outcome
+A lost race is read anew and merged by path; only a path that both sides changed stops it. A commit whose outcome
 is unknown is sent again unchanged: its guards let it happen at most once, and the record it writes says whether it did.
 """
 
@@ -12,23 +12,22 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from confo import extensions
 from confo.backend import ANY, Backend, Write
-from confo.changes import Draft, collisions, rebase, settle, unchanged
+from confo.changes import Document, Draft, OnConflict, collisions, merge, rebase
 from confo.codec import FrozenDict, encode
 from confo.errors import BackendUnavailable, Conflict, ConflictError, ConfoError, OutcomeUnknown, TooLarge
 from confo.history import TRIMMED, Signature, op_id_of, record_write
 from confo.model import Change, ChangeSet, Collision, Commit
 from confo.names import is_reserved
 from confo.outcome import After, after_error
+from confo.paths import shown as shown_field
 from confo.records import newest_revision
 from confo.replica import Replica, pause
 from confo.retention import Ledger
 from confo.view import Sent, View
-
-OnConflict: TypeAlias = Literal["raise", "mine", "theirs"]
 
 LEARN_SECONDS = 30.0
 """How long a commit of unknown outcome is sent again before the program is told so: a member that was killed is back,
@@ -150,7 +149,12 @@ def difference(replica: Replica, names: Sequence[str]) -> ChangeSet:
     view = replica.view
     with view.lock:
         drafts = {name: view.drafts[name] for name in names if name in view.drafts}
-        return ChangeSet(change for name, draft in drafts.items() if (change := _change(view, name, draft)) is not None)
+        merges = {name: (merge(draft, view.committed(name)), view.committed(name)) for name, draft in drafts.items()}
+        return ChangeSet(
+            _change(view.namespace, name, theirs, merged.draft.mine)
+            for name, (merged, theirs) in merges.items()
+            if merged.changed
+        )
 
 
 def _take(work: Work, signature: Signature, on_conflict: OnConflict, newest: int) -> Pending:
@@ -162,12 +166,10 @@ def _take(work: Work, signature: Signature, on_conflict: OnConflict, newest: int
         drafts = {name: source[name] for name in work.names if name in source}
         for name, draft in drafts.items():
             theirs = view.committed(name)
-            found = collisions(view.namespace, name, draft, theirs)
-            if found and on_conflict == "raise":
-                lost += found
-                continue
-            decided = settle(draft, theirs, keep=on_conflict) if found else rebase(draft, theirs)
-            if change := _change(view, name, decided):
+            merged = merge(draft, theirs, keep=on_conflict)
+            lost += collisions(view.namespace, name, merged.clashes)
+            if merged.changed and not merged.clashes:
+                change = _change(view.namespace, name, theirs, merged.draft.mine)
                 changes.append(change)
                 writes.append(_write(view, change))
         if lost:
@@ -180,12 +182,9 @@ def _take(work: Work, signature: Signature, on_conflict: OnConflict, newest: int
     return Pending(work, drafts, changes, writes)
 
 
-def _change(view: View, name: str, draft: Draft) -> Change | None:
-    old = view.committed(name)
-    if unchanged(old, draft.mine):
-        return None
-    sides = [None if side is None else FrozenDict(side) for side in (old, draft.mine)]
-    return Change(view.namespace, name, *sides)
+def _change(namespace: str, name: str, old: Document | None, new: Document | None) -> Change:
+    sides = [None if side is None else FrozenDict(side) for side in (old, new)]
+    return Change(namespace, name, *sides)
 
 
 def _write(view: View, change: Change) -> Write:
@@ -336,10 +335,7 @@ def _reread(pending: Sequence[Pending], keys: Sequence[tuple[str, str]]) -> None
 
 
 def _conflict(lost: Sequence[Collision]) -> ConflictError:
-    shown = ", ".join(
-        f"{c.namespace}/{c.configuration}" + (f" field {c.field!r}" if c.field is not None else " as a whole")
-        for c in lost
-    )
+    shown = ", ".join(f"{c.namespace}/{c.configuration} {shown_field(c.field)}" for c in lost)
     return ConflictError(
         f"changed here and in the store since it was read: {shown}; nothing was written. "
         "Look at .base, .mine and .theirs of each in .collisions, then persist with on_conflict='mine' or 'theirs', "

@@ -21,7 +21,7 @@ class ConfoError(Exception):
         backend: str | None = None,
         namespace: str | None = None,
         configuration: str | None = None,
-        field: str | None = None,
+        field: str | tuple[str, ...] | None = None,
         revision: int | None = None,
     ) -> None:
         super().__init__(message)
@@ -189,9 +189,9 @@ class Conflict(ConfoError, RuntimeError):
 
 
 class ConflictError(ConfoError, RuntimeError):
-    """The same field was changed here and in the store; nothing was written.
+    """The same field, or path, was changed here and in the store; nothing was written.
 
-    ``collisions`` has one ``Collision`` per field; ``base``, ``mine`` and ``theirs`` are the first one's
+    ``collisions`` has one ``Collision`` per path; ``base``, ``mine`` and ``theirs`` are the first one's
     values (``confo.MISSING`` where the field was absent). The message has the names only.
     """
 

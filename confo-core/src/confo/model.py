@@ -141,11 +141,14 @@ class Status(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Collision:
-    """One field that was changed in two places; MISSING where it is absent, ``field`` None for a whole document."""
+    """One path that was changed in two places; MISSING where it is absent.
+
+    ``field`` is the name of a field, a tuple of names for what lies deeper, None for a whole document.
+    """
 
     namespace: str
     configuration: str
-    field: str | None
+    field: str | tuple[str, ...] | None
     base: Any = attribute(repr=False)
     mine: Any = attribute(repr=False)
     theirs: Any = attribute(repr=False)
@@ -167,6 +170,11 @@ class Change:
         both = dict.fromkeys([*old, *new])
         return tuple(name for name in both if not same(old.get(name, MISSING), new.get(name, MISSING)))
 
+    @property
+    def paths(self) -> tuple[tuple[str, ...], ...]:
+        """Where they differ, as deep as both sides are objects: ``(("host",), ("opts", "pool"))``."""
+        return tuple(changed_paths(self.old or {}, self.new or {}))
+
 
 class ChangeSet(tuple[Change, ...]):
     """What one commit changes: a tuple of ``Change``, one a configuration."""
@@ -174,8 +182,8 @@ class ChangeSet(tuple[Change, ...]):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        """Show which fields change, never to what."""
-        shown = (f"{c.namespace}/{c.configuration}{list(c.fields)}" for c in self)
+        """Show what changes, never to what."""
+        shown = (f"{c.namespace}/{c.configuration}{[p[0] if len(p) == 1 else p for p in c.paths]}" for c in self)
         return f"<ChangeSet {', '.join(shown) or 'of nothing'}>"
 
 
@@ -204,3 +212,15 @@ def same(a: object, b: object) -> bool:
     if isinstance(a, list):
         return isinstance(b, list) and len(a) == len(b) and all(map(same, a, b))
     return not isinstance(a, bool) and not isinstance(b, bool) and a == b
+
+
+def changed_paths(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield the paths at which two objects differ, as deep as both sides are objects; a list is one value."""
+    for name in dict.fromkeys([*old, *new]):
+        was, became = old.get(name, MISSING), new.get(name, MISSING)
+        if same(was, became):
+            continue
+        if isinstance(was, dict) and isinstance(became, dict):
+            yield from ((name, *path) for path in changed_paths(was, became))
+        else:
+            yield (name,)

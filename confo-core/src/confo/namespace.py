@@ -12,9 +12,9 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from confo import extensions
-from confo.changes import Draft
+from confo.changes import Draft, OnConflict
 from confo.codec import FrozenDict
-from confo.commits import OnConflict, Work, difference, persist, persist_split
+from confo.commits import Work, difference, persist, persist_split
 from confo.editor import Editor, with_document, with_field, without_document, without_field
 from confo.errors import (
     ConfigurationNotFound,
