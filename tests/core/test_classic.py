@@ -173,7 +173,7 @@ def test_set_after_delete(config):
 
 
 def test_without_an_active_backend(credentials):
-    """Whatever needs a backend says that none is active, what to call, and what is loaded."""
+    """What needs a backend says that none is active, what to call, and what is loaded; a handle is content with one."""
     with Confo("inactive") as config:
         config.load_backend(credentials, "mine", BE.MEMORY_BACKEND)
         for call in (
@@ -183,7 +183,6 @@ def test_without_an_active_backend(credentials):
             lambda: config.create_namespace("sales"),
             lambda: config.delete_namespace("sales"),
             lambda: config.use_namespace("sales"),
-            lambda: config.namespace("sales"),
             config.get_namespaces,
             config.get_all,
             config.get_count,
@@ -192,6 +191,11 @@ def test_without_an_active_backend(credentials):
         ):
             with pytest.raises(BackendsActivationException, match="activate_backend.*loaded: mine"):
                 call()
+        with pytest.raises(NamespaceNotFound):
+            config.namespace("sales")  # of the only backend, which has none
+        config.load_backend({"store": "another"}, "yours", BE.MEMORY_BACKEND)
+        with pytest.raises(BackendsActivationException, match="activate_backend.*loaded: mine, yours"):
+            config.namespace("sales")
 
 
 def test_without_a_namespace(credentials):
@@ -323,9 +327,30 @@ def test_closing(credentials):
     config.close()
     config.close()
     assert config.get_backends() == {"all_backends": [], "active_backend": None}
-    handle.set("database", "host", 1)
-    with pytest.raises(confo.Closed):
-        handle.persist()
+    for call in (
+        lambda: handle.get("database", default=None),
+        lambda: handle.set("database", "host", 1),
+        lambda: handle.delete("database"),
+        lambda: "database" in handle,
+        lambda: list(handle),
+        lambda: len(handle),
+        lambda: handle.staged,
+        lambda: handle.wait_for(1),
+        lambda: handle.on_change(print),
+        handle.get_all,
+        handle.snapshot,
+        handle.diff,
+        handle.discard,
+        handle.persist,
+        handle.reload,
+        handle.history,
+    ):
+        with pytest.raises(confo.Closed):
+            call()
+    assert handle.status().state.name == "CLOSED"
+    assert repr(handle) == "<Namespace sales on m: CLOSED>"
+    with pytest.raises(confo.Closed, match=r"<Confo closing: 0 backends, closed> was closed: load_backend\(\) again"):
+        config.get("database", "host", default=None)
     config.load_backend(credentials, "m", BE.MEMORY_BACKEND)
     config.activate_backend("m")
     config.use_namespace("sales")

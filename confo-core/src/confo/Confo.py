@@ -6,13 +6,15 @@ The module has its users' spelling: ``from confo.Confo import Confo``.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
+import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from confo import forks, plugins
 from confo.backend import Backend
@@ -23,9 +25,10 @@ from confo.copying import Copied
 from confo.errors import (
     BackendExists,
     BackendNotFound,
+    Closed,
     CredentialsError,
     InvalidOption,
-    NamespaceNotFound,
+    NamespaceExists,
     NoActiveBackend,
     NoNamespaceChosen,
 )
@@ -37,14 +40,34 @@ from confo.namespace import RAISE, Namespace, commit_together
 from confo.replica import CLOSE_SECONDS
 from confo.retention import Retention
 from confo.staleness import OnStale
-from confo.start import open_by
+from confo.start import StartPolicy, open_by
 from confo.start import parse as parse_start
-from confo.url import parse
+from confo.travelling import stranded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Unpack
+
+    from confo.events import Event, Kinds, Subscription
+
+logging.getLogger("confo").addHandler(logging.NullHandler())  # nothing on stderr unless the program asks for it
 
 _registry: dict[str | None, Confo] = {}
 _registry_lock = threading.RLock()
+_PROCESS = secrets.token_hex(8)
+"""Names this process, and its forks, which have its objects too."""
 _all: set[Confo] = set()
 """Those with a loaded backend: what has threads is closed at exit, also when nobody holds it any more."""
+
+
+class LoadOptions(TypedDict, total=False):
+    """The options of ``load_backend``, for those who check types."""
+
+    start: StartPolicy
+    cache: str | os.PathLike[str] | None
+    timeout: float | None
+    history: bool | Retention
+    follow: bool
 
 
 class Confo:
@@ -72,6 +95,7 @@ class Confo:
         self._loaded = {}
         self._active = None
         self._documents = {}
+        self._was_closed = False
         forks.add(self)
         return self
 
@@ -79,6 +103,7 @@ class Confo:
     _loaded: dict[str, Loaded]
     _active: Loaded | None
     _documents: Mapping[str, Mapping[str, Any]]
+    _was_closed: bool
 
     # --- backends --------------------------------------------------------------------------------
 
@@ -88,7 +113,7 @@ class Confo:
         name: str,
         backend_type: str | type[Backend],
         *,
-        start: str = "require",
+        start: StartPolicy | str = "require",
         cache: str | os.PathLike[str] | None = None,
         timeout: float | None = None,
         history: bool | Retention = True,
@@ -139,7 +164,11 @@ class Confo:
             )
 
     async def aload_backend(
-        self, credentials: Mapping[str, object], name: str, backend_type: str | type[Backend], **options: Any
+        self,
+        credentials: Mapping[str, object],
+        name: str,
+        backend_type: str | type[Backend],
+        **options: Unpack[LoadOptions],
     ) -> None:
         """Do what ``load_backend`` does, without blocking the event loop."""
         import asyncio
@@ -178,6 +207,7 @@ class Confo:
         """
         with self._lock:
             closing = list(self._loaded.values())
+            self._was_closed = self._was_closed or bool(closing)
             self._loaded.clear()
             _all.discard(self)
             self._active = None
@@ -220,9 +250,13 @@ class Confo:
 
     # --- namespaces ------------------------------------------------------------------------------
 
-    def create_namespace(self, namespace: str) -> None:
-        """Create a namespace in the active backend; NamespaceExists if it is there."""
-        self._backend().create_namespace(check_namespace(namespace))
+    def create_namespace(self, namespace: str, *, exist_ok: bool = False) -> None:
+        """Create a namespace in the active backend; NamespaceExists if it is there, unless ``exist_ok``."""
+        try:
+            self._backend().create_namespace(check_namespace(namespace))
+        except NamespaceExists:
+            if not exist_ok:
+                raise
 
     def delete_namespace(self, namespace: str) -> None:
         """Delete a namespace of the active backend and all its configurations; its history stays."""
@@ -257,13 +291,13 @@ class Confo:
         max_staleness: float | None = None,
         on_stale: OnStale | None = None,
     ) -> Namespace:
-        """Return a handle that stays at this namespace; of the active backend, or of the one named.
+        """Return a handle that stays at this namespace; of the active backend, of the one named, or of the only one.
 
         There is one handle a namespace. ``max_staleness`` is how many seconds old what it reads may be, and
         ``on_stale`` what a read does beyond: "raise" (the default), "warn" or "serve"; see
         ``Namespace.limit_staleness``.
         """
-        loaded = self._require_active() if backend is None else self._get_loaded(backend)
+        loaded = self._active_or_only() if backend is None else self._get_loaded(backend)
         return loaded.namespace(namespace, max_staleness=max_staleness, on_stale=on_stale)
 
     def copy(
@@ -291,6 +325,18 @@ class Confo:
         message = f"copy from {from_backend}"
         return source.copy_to(target, namespaces, message, author, overwrite=overwrite)
 
+    async def acopy(
+        self,
+        from_backend: str,
+        to_backend: str,
+        namespaces: Sequence[str] | None = None,
+        **options: Any,
+    ) -> dict[str, Copied]:
+        """Do what ``copy`` does, without blocking the event loop."""
+        import asyncio
+
+        return await asyncio.to_thread(self.copy, from_backend, to_backend, namespaces, **options)
+
     # --- configurations of the namespace in use --------------------------------------------------
 
     def get(self, name: str, field: str | None = None, default: Any = RAISE) -> Any:
@@ -308,6 +354,39 @@ class Confo:
     def get_all(self) -> dict[str, FrozenDict]:
         """Return {name: document} of the namespace."""
         return self._current().all()
+
+    all = get_all
+
+    def __getitem__(self, configuration: str) -> FrozenDict:
+        """Return a document of the namespace in use: ``config["database"]["host"]``."""
+        return self._current()[configuration]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate the names of the configurations of the namespace in use."""
+        return iter(self._current())
+
+    def __len__(self) -> int:
+        """Count the configurations of the namespace in use."""
+        return len(self._current())
+
+    def __contains__(self, configuration: object) -> bool:
+        """Tell whether the namespace in use has this configuration."""
+        return configuration in self._current()
+
+    def __bool__(self) -> bool:
+        """Tell that it is there, with configurations or without."""
+        return True
+
+    def on_change(
+        self,
+        callback: Callable[[Event], object],
+        configuration: str | None = None,
+        field: str | None = None,
+        *,
+        kinds: Kinds = None,
+    ) -> Subscription:
+        """Call back for every change of the namespace that is in use now; see ``Namespace.on_change``."""
+        return self._current().on_change(callback, configuration, field, kinds=kinds)
 
     def get_count(self) -> int:
         """Return the number of configurations in the namespace."""
@@ -359,16 +438,35 @@ class Confo:
     def __repr__(self) -> str:
         """Show the name and the backends, never a credential."""
         active = f", {self._active.name} active" if self._active else ""
-        return f"<Confo {self.name or 'of this process'}: {len(self._loaded)} backends{active}>"
+        count = len(self._loaded)
+        closed = ", closed" if self._was_closed and not count else ""
+        backends = "1 backend" if count == 1 else f"{count} backends"
+        return f"<Confo {self.name or 'of this process'}: {backends}{active}{closed}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by name: the copy is the one of that name in the other process."""
-        return type(self), (self.name,)
+        """Pickle by name: in this process it is this one, in another what says there that a Confo does not travel."""
+        return _arrive, (self.name, _PROCESS, repr(self))
+
+    def __copy__(self) -> Self:
+        """Return itself: it is one by its name."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return itself: it is one by its name."""
+        return self
 
     # --- inside ----------------------------------------------------------------------------------
 
+    def _active_or_only(self) -> Loaded:
+        """Return the active backend; where none was activated, the only one that is loaded."""
+        if self._active is None and len(self._loaded) == 1:
+            return next(iter(self._loaded.values()))
+        return self._require_active()
+
     def _require_active(self) -> Loaded:
         if self._active is None:
+            if self._was_closed and not self._loaded:
+                raise Closed(f"{self!r} was closed: load_backend() again before it is used")
             loaded = ", ".join(self._loaded) or "none, call load_backend() first"
             raise NoActiveBackend(f"no backend is active: call activate_backend(name); loaded: {loaded}")
         return self._active
@@ -418,30 +516,10 @@ class Confo:
             loaded.renew_lock()
 
 
-def open(url: str, *, create: bool = False, **options: Any) -> Confo:
-    """Return a Confo of its own with the backend of this URL loaded, active, and the namespace in use.
-
-    ``open("etcd://127.0.0.1:2379/sales?timeout=3")``: the scheme is the kind, the last part of the path the
-    namespace (none: choose one later), the rest the backend's credentials. ``create`` makes the namespace if it is
-    not there. ``options`` go to ``load_backend``. Close it, or use it in a ``with`` block.
-    """
-    kind, credentials, namespace = parse(url)
-    config = Confo._new(kind)  # noqa: SLF001 - one that is in no registry, made by the module of the class
-    config.load_backend(credentials, kind, kind, **options)
-    try:
-        config.activate_backend(kind)
-        if namespace:
-            try:
-                config.use_namespace(namespace)
-            except NamespaceNotFound:
-                if not create:
-                    raise
-                config.create_namespace(namespace)
-                config.use_namespace(namespace)
-    except BaseException:
-        config.close()
-        raise
-    return config
+def _arrive(name: str | None, process: str, shown: str) -> object:
+    """Return the Confo of this name if it was pickled here, or what says that it did not travel."""
+    here = _registry.get(name)
+    return here if here is not None and process == _PROCESS else stranded(shown)
 
 
 @atexit.register

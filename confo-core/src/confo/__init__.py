@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from confo import Backends, Exceptions, plugins
     from confo.backend import ANY, HEARTBEAT_SECONDS, Backend, Batch, Capabilities, Watch, Write
     from confo.codec import FrozenDict, FrozenList
-    from confo.Confo import Confo, open
+    from confo.Confo import Confo
+    from confo.entry import aconnect, connect, open
     from confo.errors import (
         AuthenticationFailed,
         BackendExists,
@@ -125,6 +126,8 @@ __all__ = [
     "UnsupportedServer",
     "Watch",
     "Write",
+    "aconnect",
+    "connect",
     "hookimpl",
     "open",
     "plugins",
@@ -140,7 +143,8 @@ _HOME = {  # where a name lives that is not an error
         ("MISSING", "Change", "ChangeSet", "Collision", "Commit", "Entry", "Snapshot", "State", "Status"), "confo.model"
     ),
     **dict.fromkeys(("Event", "Subscription"), "confo.events"),
-    **dict.fromkeys(("Confo", "open"), "confo.Confo"),
+    **dict.fromkeys(("aconnect", "connect", "open"), "confo.entry"),
+    "Confo": "confo.Confo",
     "Namespace": "confo.namespace",
     "Retention": "confo.retention",
     "hookimpl": "confo.hookspecs",

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Literal, NamedTuple, Self
+from typing import ClassVar, Final, Literal, NamedTuple, Self
 
 from confo.errors import CredentialsError, NotSupported
 from confo.model import Entry, Snapshot
@@ -108,6 +108,8 @@ class Backend(ABC):
     """One opened store."""
 
     capabilities: Capabilities
+    create_credentials: ClassVar[Mapping[str, object]] = {}
+    """Credentials that make ``open`` create a store that is not there yet, such as ``{"create": True}`` of a folder."""
 
     @property
     def identity(self) -> str:

@@ -13,6 +13,7 @@ from confo.cache import Cache
 from confo.copying import Copied, Copy
 from confo.errors import BackendUnavailable, CacheError, ConfoError, InvalidOption, NotReadyError
 from confo.first import First, time_travel
+from confo.hints import listed
 from confo.keeper import Keeper
 from confo.kept import Damaged, Kept
 from confo.model import Snapshot, State
@@ -161,6 +162,7 @@ class Loaded:
             self.current = None
         if gone is not None:
             gone.replica.close()
+            gone.replica.view.close("it was deleted")
         if self._keeper is not None:
             self._keeper.forget(namespace)
 
@@ -182,7 +184,9 @@ class Loaded:
         self._namespaces.clear()
         self.current = None
         for replica in self._closing:
+            _tell_of_drafts(replica)
             replica.stop()
+            replica.view.close(f"the backend {self.name!r} was closed")
         self.backend.close()
         if self._keeper is not None:
             self._keeper.stop()
@@ -198,6 +202,13 @@ class Loaded:
         """End everything, within 2 seconds."""
         self.stop()
         self.join(time.monotonic() + CLOSE_SECONDS)
+
+
+def _tell_of_drafts(replica: Replica) -> None:
+    """Say what is lost when a namespace is closed with something staged."""
+    names = list(replica.view.drafts)
+    if names:
+        log.warning("closed %s with changes that were staged and not persisted: %s", replica.namespace, listed(names))
 
 
 def _restored(kept: Kept) -> Snapshot:

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final, Literal, overload
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 from confo import extensions
 from confo.changes import Draft, OnConflict
@@ -34,6 +35,7 @@ from confo.past import Past, between, differing
 from confo.replica import Replica
 from confo.retention import Ledger, Retention
 from confo.staleness import OnStale, limit
+from confo.travelling import stranded
 
 if TYPE_CHECKING:
     from confo.backend import Backend
@@ -63,10 +65,65 @@ class Namespace(Mapping[str, FrozenDict]):
         self._backend = backend
         self._past = Past(backend, namespace)
         self.ledger = None if history is None else Ledger(backend, namespace, history)
+        self._close: Callable[[], None] | None = None
         self._replica = replica or Replica(backend, namespace, follow=follow)
         self._view = self._replica.view
         if self._replica.follows and extensions.hears_events():
             self.on_change(extensions.event, kinds="all")
+
+    # --- owning a backend ------------------------------------------------------------------------
+
+    def owning(self, close: Callable[[], None]) -> Self:
+        """Return itself, from now on the owner of its backend; ``close`` ends that. For ``confo.connect``."""
+        self._close = close
+        return self
+
+    def close(self) -> None:
+        """Close the backend that this namespace owns: the one of ``confo.connect``; idempotent, 2 seconds at most.
+
+        NotSupported for a handle of a ``Confo``, which owns the backend: close that.
+        """
+        self._require_owning()()
+
+    async def aclose(self) -> None:
+        """Do what ``close`` does, without blocking the event loop."""
+        import asyncio
+
+        await asyncio.to_thread(self.close)
+
+    def __enter__(self) -> Self:
+        """Return itself; NotSupported if it owns no backend that could be closed on leaving."""
+        self._require_owning()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the backend."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        """Return itself; NotSupported if it owns no backend that could be closed on leaving."""
+        self._require_owning()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the backend."""
+        await self.aclose()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as what says in another process that a namespace does not travel."""
+        return stranded, (repr(self),)
+
+    def __copy__(self) -> Self:
+        """Return itself: there is one handle a namespace."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return itself: there is one handle a namespace."""
+        return self
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -95,11 +152,17 @@ class Namespace(Mapping[str, FrozenDict]):
         """Count the configurations."""
         return self._view.count()
 
-    def all(self) -> dict[str, FrozenDict]:
+    def get_all(self) -> dict[str, FrozenDict]:
         """Return all documents as they are at one moment."""
         with self._view.lock:
             self._view.check_age()
             return {name: self._view.document(name) for name in self._view.names()}
+
+    all = get_all
+
+    def get_count(self) -> int:
+        """Return the number of configurations."""
+        return len(self)
 
     def __contains__(self, name: object) -> bool:
         """Tell whether the configuration is there, readable or not."""
@@ -176,6 +239,7 @@ class Namespace(Mapping[str, FrozenDict]):
 
     def wait_for(self, revision: int, timeout: float = 5.0) -> bool:
         """Wait until the local copy has reached this revision; False after ``timeout`` seconds."""
+        self._view.check_open()
         return self._replica.wait_for(revision, timeout)
 
     def status(self) -> Status:
@@ -229,6 +293,7 @@ class Namespace(Mapping[str, FrozenDict]):
     @property
     def staged(self) -> list[str]:
         """Names of the configurations that have something staged."""
+        self._view.check_open()
         return list(self._view.drafts)
 
     # --- committing ------------------------------------------------------------------------------
@@ -296,9 +361,12 @@ class Namespace(Mapping[str, FrozenDict]):
 
     def __repr__(self) -> str:
         """Show place, revision and counts, never a value."""
+        if self._view.closed:
+            return f"<Namespace {self.name} on {self.backend_name}: CLOSED>"
+        count, staged = self._view.count(), len(self._view.drafts)
         return (
             f"<Namespace {self.name} on {self.backend_name}: {self.status().state.name} at revision "
-            f"{self._view.revision}, {len(self)} configurations, {len(self._view.drafts)} staged>"
+            f"{self._view.revision}, {count} configuration{'' if count == 1 else 's'}, {staged} staged>"
         )
 
     # --- the past --------------------------------------------------------------------------------
@@ -397,6 +465,16 @@ class Namespace(Mapping[str, FrozenDict]):
     def replica(self) -> Replica:
         """The local copy; for the core."""
         return self._replica
+
+    def _require_owning(self) -> Callable[[], None]:
+        if self._close is None:
+            raise NotSupported(
+                f"{self!r} does not own its backend: close the Confo that loaded it, or get a namespace of your own "
+                "by confo.connect(url)",
+                backend=self.backend_name,
+                namespace=self.name,
+            )
+        return self._close
 
     def _require_following(self) -> None:
         if not self._replica.follows:

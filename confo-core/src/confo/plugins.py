@@ -102,7 +102,7 @@ def load(kind: str) -> type[Backend]:
     """
     with _lock:
         if kind not in _loaded:
-            kind = _as_installed(kind)
+            kind = find(kind)
         if kind not in _loaded:
             _loaded[kind] = _load(kind)
         return _loaded[kind]
@@ -112,7 +112,7 @@ def describe(kind: str) -> str:
     """Return kind, distribution, version and entry point of an installed backend, for an error's text."""
     plugin = _described.get(kind)  # what was loaded need not be looked for again
     if plugin is None:
-        points = entry_points(BACKENDS, _as_installed(kind))
+        points = entry_points(BACKENDS, find(kind))
         if not points:
             return repr(kind)
         plugin = _describe(points[0])
@@ -295,7 +295,7 @@ def _listed(group: str) -> dict[str, Plugin]:
     return dict(sorted(found.items()))
 
 
-def _as_installed(kind: str) -> str:
+def find(kind: str) -> str:
     """Return the installed kind of this name whatever its case; the name itself if there is none."""
     if not isinstance(kind, str):
         raise BackendNotInstalled(f"a kind of backend is a str such as 'etcd', not {type(kind).__name__}")

@@ -13,7 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 from confo.backend import Backend
 from confo.errors import BackendUnavailable, InvalidOption
@@ -21,6 +21,7 @@ from confo.opening import OpeningBackend
 from confo.replica import pause
 
 T = TypeVar("T")
+StartPolicy: TypeAlias = Literal["require", "wait", "last-known-good"]
 
 log = logging.getLogger("confo")
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from confo import plugins
+from confo.backend import Backend
 from confo.errors import CredentialsError
 
 
@@ -14,6 +15,7 @@ class Target(NamedTuple):
     """What a URL names."""
 
     kind: str
+    backend: type[Backend]
     credentials: dict[str, object]
     namespace: str | None
 
@@ -36,20 +38,27 @@ def parse(url: str) -> Target:
         query = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     except ValueError:
         raise CredentialsError("this is no URL; write it like etcd://127.0.0.1:2379/sales") from None
-    if not parts.scheme or parts.fragment:
-        raise CredentialsError("a URL begins with a kind and '://', and has no '#': etcd://127.0.0.1:2379/sales")
+    if parts.fragment or url.endswith("#"):
+        raise CredentialsError("a URL has no '#': write it as %23 where it is part of a password")
+    if not parts.scheme:
+        raise CredentialsError("a URL begins with a kind and '://', as in etcd://127.0.0.1:2379/sales")
+    if not url[len(parts.scheme) :].startswith("://"):
+        raise CredentialsError(f"'://' is missing after {parts.scheme!r}: etcd://127.0.0.1:2379/sales, memory:///sales")
+    if parts.path.endswith("/") and parts.path.strip("/"):
+        raise CredentialsError("the URL ends with '/': remove it, as the last part of the path is the namespace")
     if "@" in parts.path + parts.query:  # nothing of it is shown: it may be the rest of a password
         raise CredentialsError(
             "a URL's user and password stand before the host; write '/', '?' and '@' in them as %2F, %3F, %40"
         )
     folder, _, namespace = parts.path.rpartition("/")
-    backend = plugins.load(parts.scheme)
+    kind = plugins.find(parts.scheme)
+    backend = plugins.load(kind)
     credentials = {
         **backend.url_credentials(unquote(parts.netloc.rpartition("@")[2]), unquote(folder)),
         **_user(parts),
         **{name: _value(text) for name, text in query.items()},
     }
-    return Target(parts.scheme, credentials, unquote(namespace) or None)
+    return Target(kind, backend, credentials, unquote(namespace) or None)
 
 
 def _user(parts: SplitResult) -> dict[str, object]:

@@ -19,7 +19,7 @@ from confo import forks
 from confo.changes import Draft, rebase
 from confo.codec import FrozenDict, decode
 from confo.entries import Entries
-from confo.errors import ConfigurationNotFound
+from confo.errors import Closed, ConfigurationNotFound
 from confo.model import Entry, Snapshot
 from confo.staleness import Limit
 
@@ -63,6 +63,7 @@ class View:
         self.documents: dict[str, Mapping[str, Any]] = {}
         self._known = self.documents
         self.limit: Limit | None = None
+        self.closed = ""
         self.drafts: dict[str, Draft] = {}
         self.sent: dict[str, Sent] = {}
         self._ahead: dict[str, int] = {}
@@ -99,8 +100,22 @@ class View:
                 raise self._not_found(name)
             return self._known.setdefault(name, document) or self._revive(name, document)
 
+    def close(self, why: str) -> None:
+        """Answer nothing any more: every call raises Closed, and says why."""
+        with self.lock:
+            self.closed = why
+            self.documents.clear()  # what readers hold of it stays empty: they come to the slow path
+            self._known = {}
+            self.drafts = {}
+
+    def check_open(self) -> None:
+        """Raise Closed if this was closed."""
+        if self.closed:
+            raise Closed(f"namespace {self.namespace!r} cannot be used: {self.closed}", namespace=self.namespace)
+
     def check_age(self) -> None:
-        """Raise TooStale if what is here may not be read any more."""
+        """Raise TooStale if what is here may not be read any more, Closed if nothing may."""
+        self.check_open()
         if self.limit is not None:
             self.limit.check(time.monotonic() - self.since)
 
@@ -127,6 +142,7 @@ class View:
 
     def names(self) -> list[str]:
         """Return the names of the configurations, draft included."""
+        self.check_open()
         with self.lock:
             gone = {name for name, draft in self.drafts.items() if draft.mine is None}
             fresh = [name for name in self.drafts if name not in self.entries and name not in gone]
@@ -134,6 +150,7 @@ class View:
 
     def count(self) -> int:
         """Count the configurations, draft included."""
+        self.check_open()
         with self.lock:
             made = sum(1 for name, draft in self.drafts.items() if draft.mine is not None and name not in self.entries)
             gone = sum(1 for name, draft in self.drafts.items() if draft.mine is None and name in self.entries)
@@ -141,6 +158,7 @@ class View:
 
     def has(self, name: str) -> bool:
         """Tell whether the configuration is there, draft included, readable or not."""
+        self.check_open()
         with self.lock:
             draft = self.drafts.get(name)
             return name in self.entries if draft is None else draft.mine is not None
@@ -165,6 +183,7 @@ class View:
 
     def stage(self, name: str, edit: Callable[[Mapping[str, Any] | None], Mapping[str, Any] | None]) -> None:
         """Replace the draft of one document by what ``edit`` makes of the document as it stands."""
+        self.check_open()
         with self.lock:
             committed = self.committed(name)
             draft = self.drafts.get(name, Draft(committed, committed))
@@ -172,6 +191,7 @@ class View:
 
     def discard(self, names: Iterable[str]) -> None:
         """Drop the drafts of these documents."""
+        self.check_open()
         with self.lock:
             dropped = [name for name in names if self.drafts.pop(name, None)]
             self._show(dropped)

@@ -7,7 +7,7 @@ import os
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from confo import Backend, Capabilities, CredentialsError, Entry, Snapshot, Watch, Write
 from confo_file import committing, credentials, reading
@@ -34,6 +34,7 @@ class FileBackend(Backend):
         every_commit=False,
         shared=True,
     )
+    create_credentials: ClassVar[Mapping[str, object]] = {"create": True}
 
     def __init__(self, store: Store) -> None:
         self._store = store
