@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from confo import Entry
+from confo import Entry, Snapshot, UnreadableDocument
 from confo import entries as module
 from confo.entries import Entries
 
@@ -92,3 +92,13 @@ def test_it_takes_little_more_than_the_bytes():
         tracemalloc.stop()
     assert used < 1.2 * 100_000 * (150 + len("service-000000"))
     assert sys.getsizeof(entries) < 200
+
+
+def test_what_a_backend_says_of_unreadable_entries_is_kept():
+    """Why an entry is no document is known of packed entries too, and what is read of it says just that."""
+    many = {f"n{number:04d}": Entry(b"{}", number) for number in range(module.PACK_FROM)}
+    many["n0007"] = Entry(b"", 7, "cannot read /confo/sales/n0007 as user 'shop'")
+    entries = Entries(dict(many))
+    assert dict(entries) == many
+    with pytest.raises(UnreadableDocument, match="^cannot read /confo/sales/n0007 as user 'shop'$"):
+        Snapshot("sales", 7, entries)["n0007"]

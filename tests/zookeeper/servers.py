@@ -67,6 +67,8 @@ def jars() -> str:
 class ZooServer(ServerProcess):
     """One server with a data folder of its own, started when made; ``options`` are added to its zoo.cfg.
 
+    ``java`` are options of the virtual machine.
+
     ``tls`` is (certificate, key, CA) for a second port, ``secure_port``, which asks clients for certificates if
     ``client_certificate``. As one of several it has a ``number``, and in ``members`` all servers' ports for each other
     by their numbers; it is not waited for then, as it serves nobody before the others are there.
@@ -80,8 +82,10 @@ class ZooServer(ServerProcess):
         client_certificate: bool = False,
         number: int = 1,
         members: Mapping[int, tuple[int, int]] | None = None,
+        java: Sequence[str] = (),
     ) -> None:
         super().__init__(LABEL)
+        self._java = java
         self.jars = jars()
         self.number = number
         self.port, self.secure_port = free_ports(2)
@@ -144,7 +148,7 @@ class ZooServer(ServerProcess):
 
     def _command(self) -> list[str]:
         return [
-            "java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData",
+            "java", *self._java, "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData",
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", self.jars,
             "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(self.folder / "zoo.cfg"),
         ]  # fmt: skip

@@ -10,6 +10,7 @@ from kazoo.security import OPEN_ACL_UNSAFE
 
 from confo import ANY, Conflict, OutcomeUnknown, TooLarge, Write
 from confo_zookeeper import committing
+from confo_zookeeper.attempts import Attempts
 from confo_zookeeper.layout import Layout
 from confo_zookeeper.wire import Multi, Znode, size_of
 
@@ -164,13 +165,13 @@ def test_a_namespace_of_many_is_deleted_at_once(backend):
     watch.close()
 
 
-def test_a_commit_without_an_answer(own_server, opening):
+def test_a_commit_without_an_answer(own_server, opening, monkeypatch):
     """A commit that was sent to a server which then hangs is of unknown outcome, and was done once or not at all."""
     backend = opening(hosts=own_server.host, timeout=1)
     backend.create_namespace("sales")
     write = Write("sales", "a", b"1", 0)
-    plain = backend._write
-    backend._write = lambda *arguments: (own_server.pause(), plain(*arguments))[1]
+    plain = Attempts.send
+    monkeypatch.setattr(Attempts, "send", lambda *arguments: (own_server.pause(), plain(*arguments))[1])
     with pytest.raises(OutcomeUnknown, match="commit to namespace 'sales': it may or may not have happened"):
         backend.commit([write])
     own_server.resume()

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from confo import ANY, BackendUnavailable, PermissionDenied, Write
+from confo import ANY, BackendUnavailable, Write
 from confo_zookeeper import reading
 from confo_zookeeper.wire import MultiRead
 from tests.zookeeper.servers import UNKNOWN
@@ -94,18 +94,6 @@ def test_no_watch_is_left_by_a_load(backend, monkeypatch):
     assert len(backend.load("sales").entries) == 30
     client = client_of(backend)
     assert not any(watchers for watchers in client._data_watchers.values())
-
-
-def test_what_the_user_may_not_read(server, prefix, opening, backend):
-    """A znode that the user may not read is named, and is not taken for absent."""
-    owner = opening(hosts=server.host, prefix=prefix, user="owner", password="right")
-    owner.commit([Write("sales", "a", b"1", 0)])
-    for read in (lambda: backend.load("sales"), lambda: backend.read("sales", ["a"]), lambda: backend.scan("sales")):
-        with pytest.raises(PermissionDenied, match="sales/a"):
-            read()
-    with pytest.raises(PermissionDenied):
-        backend.commit([Write("sales", "a", b"2", ANY)])
-    assert owner.read("sales", ["a"])["a"].data == b"1"
 
 
 def test_a_load_that_loses_its_connection(backend, monkeypatch):

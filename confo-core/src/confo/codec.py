@@ -84,11 +84,14 @@ def thaw(value: JSON) -> JSON:
     return value
 
 
-def decode(data: bytes, *, namespace: str, configuration: str) -> dict[str, JSON]:
+def decode(data: bytes, *, namespace: str, configuration: str, problem: str = "") -> dict[str, JSON]:
     """Return the document in these bytes: a plain dict whose nested values are frozen; not to be changed.
 
-    Raises UnreadableDocument with the place and the reason, never with a value.
+    Raises UnreadableDocument with the place and the reason, never with a value. ``problem`` is what the backend has
+    said already of why they are no document.
     """
+    if problem:
+        raise UnreadableDocument(problem, namespace=namespace, configuration=configuration)
     try:
         return _decode_again(data) if len(data) <= SMALL_BYTES else _decode(data)
     except _Refused as refused:

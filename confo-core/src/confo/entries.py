@@ -25,7 +25,7 @@ _UNKNOWN = Entry(b"", -1)
 class Block:
     """Up to ``BLOCK`` entries in order of name; immutable."""
 
-    __slots__ = ("_data", "_data_ends", "_name_ends", "_names", "_revisions")
+    __slots__ = ("_data", "_data_ends", "_name_ends", "_names", "_problems", "_revisions")
 
     def __init__(self, names: list[str], entries: list[Entry]) -> None:
         encoded = [_encode(name) for name in names]
@@ -36,6 +36,7 @@ class Block:
         ends = list(accumulate((len(entry.data) for entry in entries), initial=0))
         self._data_ends = array("I" if ends[-1] < 2**32 else "Q", ends)
         self._revisions = array("q", [entry.revision for entry in entries])
+        self._problems = {index: entry.problem for index, entry in enumerate(entries) if entry.problem}
 
     def __len__(self) -> int:
         """Count the entries."""
@@ -47,7 +48,8 @@ class Block:
 
     def entry(self, index: int) -> Entry:
         """Return a new object of an entry."""
-        return Entry(self._data[self._data_ends[index] : self._data_ends[index + 1]], self._revisions[index])
+        data = self._data[self._data_ends[index] : self._data_ends[index + 1]]
+        return Entry(data, self._revisions[index], self._problems.get(index, ""))
 
     def find(self, name: bytes) -> int | None:
         """Return where a name is, None if it is not here."""

@@ -95,7 +95,9 @@ class Event:
     def _decode(self, entry: Entry | None) -> FrozenDict | None:
         if entry is None or self.configuration is None:
             return None
-        return FrozenDict(decode(entry.data, namespace=self.namespace, configuration=self.configuration))
+        return FrozenDict(
+            decode(entry.data, namespace=self.namespace, configuration=self.configuration, problem=entry.problem)
+        )
 
 
 class Interest(NamedTuple):

@@ -48,7 +48,7 @@ class Kept(NamedTuple):
 def pack(entries: Mapping[str, Entry]) -> bytes:
     """Return entries as bytes."""
     parts: list[bytes] = []
-    for name, (data, revision) in entries.items():
+    for name, (data, revision, _) in entries.items():
         encoded = name.encode("utf-8", "surrogatepass")  # other tools' names are not all by the grammar
         parts += (_ENTRY.pack(len(encoded), len(data), revision), encoded, data)
     return b"".join(parts)

@@ -28,14 +28,19 @@ MISSING: Final = _Missing.MISSING
 
 
 class Entry(NamedTuple):
-    """A configuration as stored: its bytes and the revision that wrote them."""
+    """A configuration as stored: its bytes and the revision that wrote them.
+
+    ``problem`` is a backend's word on why this is no document: one sentence with the place and the reason, no value.
+    """
 
     data: bytes
     revision: int
+    problem: str = ""
 
     def __repr__(self) -> str:
         """Show the size and the revision, never the bytes."""
-        return f"<Entry of {len(self.data)} bytes at revision {self.revision}>"
+        unreadable = ", unreadable" if self.problem else ""
+        return f"<Entry of {len(self.data)} bytes at revision {self.revision}{unreadable}>"
 
 
 class Snapshot(Mapping[str, FrozenDict]):
@@ -92,7 +97,9 @@ class Snapshot(Mapping[str, FrozenDict]):
                     configuration=name,
                     revision=self.revision,
                 )
-            document = FrozenDict(decode(entry.data, namespace=self.namespace, configuration=name))
+            document = FrozenDict(
+                decode(entry.data, namespace=self.namespace, configuration=name, problem=entry.problem)
+            )
             self._documents[name] = document
         return document
 

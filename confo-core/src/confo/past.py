@@ -118,7 +118,7 @@ class Past:
         if entry is None:
             return None
         try:
-            return decode(entry.data, namespace=self._namespace, configuration=name)
+            return decode(entry.data, namespace=self._namespace, configuration=name, problem=entry.problem)
         except UnreadableDocument:
             return UNKNOWN
 

@@ -137,7 +137,8 @@ class View:
             return None
         last = self._last
         if last[0] != entry:  # a commit asks several times for the same
-            last = self._last = entry, decode(entry.data, namespace=self.namespace, configuration=name)
+            document = decode(entry.data, namespace=self.namespace, configuration=name, problem=entry.problem)
+            last = self._last = entry, document
         return last[1]
 
     def names(self) -> list[str]:

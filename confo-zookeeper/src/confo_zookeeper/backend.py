@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from kazoo.exceptions import (
-    BadVersionError,
-    KazooException,
-    NodeExistsError,
-    NoNodeError,
-    NotEmptyError,
-    RolledBackError,
-    RuntimeInconsistency,
-)
+from kazoo.exceptions import NodeExistsError, NoNodeError
 from kazoo.protocol.serialization import Create, Delete
 
 from confo import (
     Backend,
-    BackendUnavailable,
+    BackendFailure,
     Capabilities,
     ConfoError,
     CredentialsError,
@@ -31,18 +22,17 @@ from confo import (
     Write,
 )
 from confo_zookeeper import committing, reading
+from confo_zookeeper.attempts import Attempts, refusal
 from confo_zookeeper.credentials import parse
 from confo_zookeeper.layout import Layout
 from confo_zookeeper.outcome import translate
-from confo_zookeeper.reading import children, get, look
+from confo_zookeeper.reading import children, entry, get, get_or_stat, look
 from confo_zookeeper.session import Session
 from confo_zookeeper.trail import Trail
 from confo_zookeeper.watch import ZookeeperWatch
-from confo_zookeeper.wire import Answer, Multi, Znode
+from confo_zookeeper.wire import Multi, Znode
 
 _SHOWN = 20  # namespaces that an error lists; a message is to be read
-_RACES = (BadVersionError, NoNodeError, NodeExistsError, NotEmptyError)
-"""Refusals of a transaction that mean: something moved since it was looked at."""
 
 
 class ZookeeperBackend(Backend):
@@ -110,7 +100,7 @@ class ZookeeperBackend(Backend):
         """Create an empty namespace; the prefix comes into being with the first."""
         asked = f"create namespace {namespace!r}"
         create = Multi([Create(self._layout.namespace(namespace), b"", self._session.acl, 0)])
-        while isinstance(refused := _refusal(self._session.call(create, asked, write=True)), NoNodeError):
+        while isinstance(refused := refusal(self._session.call(create, asked, write=True)), NoNodeError):
             self._make(self._layout.prefix, asked)
         if isinstance(refused, NodeExistsError):
             raise NamespaceExists(f"namespace {namespace!r} exists already", namespace=namespace)
@@ -123,7 +113,7 @@ class ZookeeperBackend(Backend):
         TooLarge, with nothing deleted, if the names do not fit into one request: some ten thousand.
         """
         asked, path, prefix = f"delete namespace {namespace!r}", self._layout.namespace(namespace), self._layout.prefix
-        until = time.monotonic() + self._session.credentials.timeout
+        attempts = Attempts(self._session, asked)
         while True:
             above, znode, names = self._look([get(prefix), get(path), children(path)], asked)
             if above is None or znode is None:
@@ -131,8 +121,12 @@ class ZookeeperBackend(Backend):
             inside = [Delete(f"{path}/{name}", committing.ANY_VERSION) for name in names or ()]
             multi = Multi([committing.count_up(prefix, above), *inside, Delete(path, committing.ANY_VERSION)])
             committing.fitting(multi, "delete its configurations first, some at a time")
-            if self._write(multi, asked, until) is not None:
+            if attempts.send(multi, (above, znode, names)) is not None:
                 return
+            for refused in attempts.not_empty:
+                if refused != path and (foreign := self._foreign(refused, asked)) is not None:
+                    foreign.namespace = namespace
+                    raise foreign
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -148,13 +142,14 @@ class ZookeeperBackend(Backend):
             if trail is None or trail.session_id != session.id:
                 trail = trails[namespace] = Trail(session.id, state.zxid)
             trail.tell_state(state.zxid, entries.keys())
+            trail.forbidden = {name for name, entry in entries.items() if entry.problem}
         return Snapshot(namespace, state.zxid, entries)
 
     def read(self, namespace: str, names: Sequence[str]) -> dict[str, Entry]:
         """Return those of these names that exist, as the leader has them now; up to 1,024 names at one revision."""
         paths = [self._layout.configuration(namespace, name) for name in names]
-        found = self._look([get(path) for path in paths], f"read from namespace {namespace!r}")
-        return {name: Entry(znode.data, znode.stat.mzxid) for name, znode in zip(names, found, strict=True) if znode}
+        found = self._look([get_or_stat(path) for path in paths], f"read from namespace {namespace!r}")
+        return {name: entry(znode) for name, znode in zip(names, found, strict=True) if znode}
 
     def scan(
         self, namespace: str, *, start: str = "", limit: int = 100, reverse: bool = False
@@ -181,29 +176,54 @@ class ZookeeperBackend(Backend):
         planned = committing.plan(writes, self._layout)
         names = list(dict.fromkeys(write.namespace for write in writes))
         asked = f"commit to namespace {', '.join(map(repr, names))}"
-        until = time.monotonic() + self._session.credentials.timeout
+        attempts = Attempts(self._session, asked)
         fresh = False  # what is stale fails in the transaction, so only a refusal needs to be sure
         while True:
             above, seen = self._look_at(planned, names, asked, fresh=fresh)
             try:
                 committing.conflicts(writes, seen)
+                self._check_below(writes, planned, seen)
             except ConfoError:
                 if fresh:
                     raise
                 fresh = True
                 continue
             multi = committing.transaction(writes, planned, above, seen, self._session.acl)
-            revision = self._write(multi, asked, until)
+            revision = attempts.send(multi, (above, seen))
             if revision is not None:
                 return revision
             fresh = True
+
+    def _check_below(self, writes: Sequence[Write], planned: committing.Plan, seen: Sequence[Znode | None]) -> None:
+        """Refuse to delete a configuration below which another tool has put znodes: ZooKeeper would not do it."""
+        found = committing.with_znodes_below(writes, planned, seen)
+        if found is None:
+            return
+        write, path = found
+        asked = f"delete configuration {write.name!r} of namespace {write.namespace!r}"
+        error = self._foreign(path, asked)
+        if error is not None:
+            error.namespace, error.configuration = write.namespace, write.name
+            raise error
+
+    def _foreign(self, path: str, asked: str) -> BackendFailure | None:
+        """Return the error that tells of another tool's znodes below this one; None if there are none any more."""
+        names = sorted(self._look([children(path)], asked)[0] or ())
+        if not names:
+            return None
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        return BackendFailure(
+            f"cannot {asked}: below it lies {path}/{names[0]}{more}, which another tool put there and Confo does not "
+            f"delete; nothing was written: move it away or delete it with that tool, then try again"
+        )
 
     def _look_at(
         self, planned: committing.Plan, names: Sequence[str], asked: str, *, fresh: bool
     ) -> tuple[dict[str, Znode], list[Znode | None]]:
         """Return the znodes above a commit's writes, and those of the writes; makes the core's own namespaces."""
         while True:
-            found = look(self._session, map(get, planned.above + planned.paths), asked, fresh=fresh).results
+            reads = [*map(get, planned.above), *map(get_or_stat, planned.paths)]
+            found = look(self._session, reads, asked, fresh=fresh).results
             above = dict(zip(planned.above, found, strict=False))
             missing = [name for name in names if above[self._layout.namespace(name)] is None]
             for name in missing:
@@ -218,24 +238,10 @@ class ZookeeperBackend(Backend):
     def _make(self, path: str, asked: str) -> None:
         """Create a znode if it is not there, and those above it; called like a read, as twice is once."""
         create = Multi([Create(path, b"", self._session.acl, 0)])
-        while isinstance(refused := _refusal(self._session.call(create, asked)), NoNodeError):
+        while isinstance(refused := refusal(self._session.call(create, asked)), NoNodeError):
             self._make(path.rpartition("/")[0], asked)
         if refused is not None and not isinstance(refused, NodeExistsError):
             raise translate(refused, asked, self._session.where) from refused
-
-    def _write(self, multi: Multi, asked: str, until: float) -> int | None:
-        """Send a transaction and return its zxid; None if something moved since it was looked at."""
-        answer = self._session.call(multi, asked, write=True)
-        refused = _refusal(answer)
-        if refused is None:
-            return answer.zxid
-        if not isinstance(refused, _RACES):
-            raise translate(refused, asked, self._session.where) from refused
-        if time.monotonic() > until:
-            raise BackendUnavailable(
-                f"cannot {asked}: others wrote there all the time; nothing was written"
-            ) from refused
-        return None
 
     def _look(self, reads: Sequence[reading.Read], asked: str) -> list[Any]:
         return look(self._session, reads, asked, fresh=True).results
@@ -261,9 +267,3 @@ class ZookeeperBackend(Backend):
     def close(self) -> None:
         """End every watch and call, the session and the connection of this process; idempotent."""
         self._session.close()
-
-
-def _refusal(answer: Answer) -> KazooException | None:
-    """Return why a transaction was refused: the others of its operations were rolled back, or not tried."""
-    errors = [one for one in answer.results if isinstance(one, KazooException)]
-    return next((one for one in errors if not isinstance(one, RolledBackError | RuntimeInconsistency)), None)

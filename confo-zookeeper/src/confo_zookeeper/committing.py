@@ -90,6 +90,14 @@ def conflicts(writes: Sequence[Write], seen: Sequence[Znode | None]) -> None:
         )
 
 
+def with_znodes_below(writes: Sequence[Write], planned: Plan, seen: Sequence[Znode | None]) -> tuple[Write, str] | None:
+    """Return the first deletion that ZooKeeper will refuse, as another tool put znodes below it, and its path."""
+    for write, path, znode in zip(writes, planned.paths, seen, strict=True):
+        if write.data is None and znode is not None and znode.stat.numChildren:
+            return write, path
+    return None
+
+
 def transaction(
     writes: Sequence[Write], planned: Plan, above: Mapping[str, Znode], seen: Sequence[Znode | None], acl: list[ACL]
 ) -> Multi:

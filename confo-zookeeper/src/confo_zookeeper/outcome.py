@@ -64,6 +64,8 @@ TABLE: dict[type[Exception], Verdict] = {
     kazoo.InvalidACLError: _refused(PermissionDenied, "the server does not know this user, and so no ACL can name it"),
     kazoo.UnimplementedError: _refused(UnsupportedServer, "is this ZooKeeper 3.5 or later?"),
     kazoo.NoNodeError: _refused(NamespaceNotFound),
+    kazoo.NodeExistsError: _refused(BackendFailure, "is another program writing there?"),
+    kazoo.BadVersionError: _refused(BackendFailure, "is another program writing there?"),
     kazoo.NotEmptyError: _refused(BackendFailure, "there are znodes below it, which are not Confo's to delete"),
     kazoo.QuotaExceededError: _refused(BackendFailure, "the quota of this part of the store is used up"),
     kazoo.BadArgumentsError: _refused(BackendFailure),
@@ -87,6 +89,6 @@ def translate(error: Exception, asked: str, where: str, *, write: bool = False) 
     if verdict.outcome is Outcome.UNKNOWN and not write:
         kind = BackendUnavailable
     advice = f"; {verdict.advice}" if verdict.advice else ""
-    doubt = ": it may or may not have happened" if kind is OutcomeUnknown else ""
+    doubt = ": it may or may not have happened" if kind is OutcomeUnknown else ": nothing was written" if write else ""
     said = "no answer in time" if isinstance(error, KazooTimeoutError) else type(error).__name__
     return kind(f"cannot {asked}{doubt} (ZooKeeper at {where}: {said}){advice}")

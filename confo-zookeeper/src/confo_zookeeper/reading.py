@@ -12,7 +12,7 @@ from contextlib import closing
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
-from kazoo.exceptions import KazooException, NoNodeError
+from kazoo.exceptions import KazooException, NoAuthError, NoNodeError
 from kazoo.protocol.serialization import GetChildren, GetData
 
 from confo import BackendUnavailable, ConfoError, Entry, UnsupportedServer
@@ -20,7 +20,21 @@ from confo_zookeeper.layout import Layout
 from confo_zookeeper.outcome import Outcome, translate, verdict_on
 from confo_zookeeper.session import Session
 from confo_zookeeper.tripwire import Tripwire
-from confo_zookeeper.wire import Answer, CatchUp, Get, List, MultiRead, Pending, Probe, Result, Stat, Znode
+from confo_zookeeper.wire import (
+    Answer,
+    CatchUp,
+    Get,
+    GetOrStat,
+    HasStat,
+    List,
+    MultiRead,
+    Pending,
+    Probe,
+    Request,
+    Result,
+    Stat,
+    Znode,
+)
 
 PAGE = 1024
 """Znodes in one request, the most; with the longest names and prefix that is 0.8 MiB of the 1 that a server takes."""
@@ -45,7 +59,7 @@ class State(NamedTuple):
 
     def entries(self) -> dict[str, Entry]:
         """Return what was found, as entries."""
-        return {name: Entry(node.data, node.stat.mzxid) for name, node in self.found.items() if node is not None}
+        return {name: entry(node) for name, node in self.found.items() if node is not None}
 
 
 class Look(NamedTuple):
@@ -64,6 +78,16 @@ def get(path: str) -> Read:
     return GetData(path, False)
 
 
+def get_or_stat(path: str) -> Read:
+    """Return the read of a znode that costs the others nothing where its ACL forbids it: a Znode with a ``problem``."""
+    return GetOrStat(path, False)
+
+
+def entry(znode: Znode) -> Entry:
+    """Return what a configuration's znode holds, or why it cannot be read, as the core has it."""
+    return Entry(znode.data, znode.stat.mzxid, znode.problem)
+
+
 def children(path: str) -> Read:
     """Return the read of a znode's children: it gives their names."""
     return GetChildren(path, False)
@@ -77,10 +101,48 @@ def look(session: Session, reads: Iterable[Read], asked: str, *, fresh: bool = F
         at_once = at_once and session.reads_many and not results
         answer = _look_at(session, page, asked, fresh=fresh)
         zxid, at_once = answer.zxid, at_once and session.reads_many
-        results += (
-            _found(one, read.path, asked, session.where) for one, read in zip(answer.results, page, strict=True)
-        )
+        given = _with_stats(session, page, answer, asked)
+        results += (_found(one, read.path, asked, session.where) for one, read in zip(given, page, strict=True))
     return Look(zxid, results, at_once)
+
+
+def _with_stats(session: Session, page: Sequence[Read], answer: Answer, asked: str) -> list[Result]:
+    """Return the results, with a Znode of its stat alone for each that may do without its data and is forbidden."""
+    results = list(answer.results)
+    forbidden = [
+        place
+        for place, (result, read) in enumerate(zip(results, page, strict=True))
+        if isinstance(result, NoAuthError) and isinstance(read, GetOrStat)
+    ]
+    stats = _each(session, [HasStat(page[place].path, None) for place in forbidden], asked)
+    for place, stat in zip(forbidden, stats, strict=True):
+        results[place] = Znode(b"", _as_of(stat, answer.zxid), _forbidden(page[place].path, session.credentials.user))
+    return results
+
+
+def _as_of(stat: Result, zxid: int) -> Stat:
+    """Return a stat as part of a state that was read just before it.
+
+    What has changed in between was written at the state's zxid as far as anybody can tell. Guards made of this do not
+    hold, and the watch fires for the change.
+    """
+    if stat is not None and not isinstance(stat, KazooException):
+        known: Stat = stat
+        return known if known.mzxid <= zxid else known._replace(mzxid=zxid)
+    return Stat(zxid, zxid, 0, 0, 0, 0, 0, 0, 0, 0, zxid)  # it is gone by now, or the server keeps its stat to itself
+
+
+def _forbidden(path: str, user: str | None) -> str:
+    """Return why a znode cannot be read, and what to do."""
+    if user is None:
+        return (
+            f"cannot read {path} without a user: the ACL of the znode does not allow it; "
+            'give "zookeeper_user" and "zookeeper_passwd", or let everybody read it'
+        )
+    return (
+        f"cannot read {path} as user {user!r}: the ACL of the znode does not allow it; let that user read it, and "
+        "check the password: ZooKeeper takes any, and knows the user by it"
+    )
 
 
 def _pages(reads: Iterable[Read], results: Sequence[Any]) -> Iterator[list[Read]]:
@@ -119,18 +181,24 @@ def find_out(session: Session, asked: str) -> None:
 def _plainly(session: Session, page: Sequence[Read], asked: str, *, fresh: bool) -> Answer:
     if fresh:
         session.call(CatchUp("/"), asked)
-    results: list[Result] = []
-    for start in range(0, len(page), WINDOW):
-        kinds = ((List if isinstance(one, GetChildren) else Get, one.path) for one in page[start : start + WINDOW])
-        pending = [session.send(kind(path, None), asked) for kind, path in kinds]
-        results += [_result(session, one, asked) for one in pending]
+    results = _each(session, [(List if isinstance(one, GetChildren) else Get)(one.path, None) for one in page], asked)
     # kazoo keeps no zxid of an answer that is an error, so the last one is an answer that is none.
     return session.call(Probe(), asked)._replace(results=results)
 
 
+def _each(session: Session, requests: Sequence[Request], asked: str) -> list[Result]:
+    """Return the result of each request, sent by itself and before the answer to the one before."""
+    results: list[Result] = []
+    for start in range(0, len(requests), WINDOW):
+        pending = [session.send(one, asked) for one in requests[start : start + WINDOW]]
+        results += [_result(session, one, asked) for one in pending]
+    return results
+
+
 def _result(session: Session, pending: Pending, asked: str) -> Result:
     try:
-        return session.wait(pending, asked).results[0]
+        answer = session.wait(pending, asked)
+        return answer and answer.results[0]
     except ConfoError as error:
         cause = error.__cause__
         if isinstance(cause, KazooException) and verdict_on(cause).outcome is Outcome.REFUSED:
@@ -149,11 +217,11 @@ def _found(result: Result, path: str, asked: str, where: str) -> Any:
 def load(session: Session, layout: Layout, namespace: str) -> State:
     """Return the whole of a namespace, of one state; and keep in mind what tells this store from another."""
     asked, path = f"load namespace {namespace!r}", layout.namespace(namespace)
-    root, names = look(session, [get(layout.prefix), children(path)], asked, fresh=True).results
+    root, names = look(session, [get_or_stat(layout.prefix), children(path)], asked, fresh=True).results
     session.identify(root)
     names = names or []
     if len(names) + 2 <= PAGE and session.reads_many:
-        seen = look(session, [get(path), children(path), *(get(f"{path}/{name}") for name in names)], asked)
+        seen = look(session, [get(path), children(path), *(get_or_stat(f"{path}/{name}") for name in names)], asked)
         znode, now, *found = seen.results
         if seen.at_once and set(now or ()) == set(names):
             return State(seen.zxid, znode and znode.stat, frozenset(names), dict(zip(names, found, strict=True)))
@@ -185,7 +253,7 @@ def gather(
         fresh |= to_arm
         order = sorted(to_arm | to_read)
         head = [get(wire.path), children(wire.path)] if listing else []
-        seen = look(session, [*head, *(get(f"{wire.path}/{name}") for name in order)], asked)
+        seen = look(session, [*head, *(get_or_stat(f"{wire.path}/{name}") for name in order)], asked)
         for one in pending:  # answered before, unless the connection was lost
             session.wait(one, asked)
         if listing:

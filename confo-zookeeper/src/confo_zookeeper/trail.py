@@ -25,6 +25,8 @@ class Trail:
     def __init__(self, session_id: int, revision: int) -> None:
         self.session_id = session_id
         self.revision = revision
+        self.forbidden: set[str] = set()
+        """Names that could not be read when they were last told: nothing fires when an ACL allows it."""
         self._since = revision
         self._names: set[str] = set()
         self._gone: deque[tuple[int, frozenset[str]]] = deque()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 
 from confo import BackendUnavailable, Batch, Closed, ConfoError, Entry, ResyncNeeded, Watch
 from confo_zookeeper.layout import Layout
-from confo_zookeeper.reading import State, children, gather, get, look
+from confo_zookeeper.reading import State, children, entry, gather, get, look
 from confo_zookeeper.session import Session
 from confo_zookeeper.trail import Trail, nothing_was_deleted
 from confo_zookeeper.tripwire import Tripwire
 from confo_zookeeper.wire import Probe
 
 QUIET_SECONDS = 3.0
-"""How long a watch hears nothing before it asks whether the server is there."""
+"""How long a watch hears nothing before it asks whether the server is there. Also how often it tries again to read
+what an ACL forbade: a change of an ACL fires no watch."""
 
 
 class ZookeeperWatch(Watch):
@@ -28,6 +30,8 @@ class ZookeeperWatch(Watch):
         self._asked = f"watch namespace {namespace!r}"
         self._revision = after
         self._names: set[str] = set()
+        self._forbidden: set[str] = set()
+        self._try_again_at = 0.0
         self._wire: Tripwire | None = None
         self._closed = False
         self._failure: ConfoError | None = None
@@ -75,7 +79,8 @@ class ZookeeperWatch(Watch):
         wire = self._wire
         if wire is None:
             return self._begin()
-        if not wire.wait(QUIET_SECONDS):
+        quiet = not wire.wait(QUIET_SECONDS)
+        if quiet and not self._forbidden:
             # No event came before this answer, so nothing of the namespace had changed at its zxid.
             zxid = self._session.call(Probe(), self._asked).zxid
             with wire.news:
@@ -86,7 +91,10 @@ class ZookeeperWatch(Watch):
             raise BackendUnavailable(f"cannot {self._asked}: the connection to ZooKeeper was lost")
         if wire.stopped:
             raise Closed("the watch is closed")
-        return self._gather(wire, changed, deleted, listing=listing)
+        again: set[str] = set()
+        if quiet or time.monotonic() > self._try_again_at:
+            again, self._try_again_at = set(self._forbidden), time.monotonic() + QUIET_SECONDS
+        return self._gather(wire, changed, deleted, listing=listing, again=again)
 
     def _begin(self) -> Batch:
         """Arm every watch since the revision: the server fires at once what changed after it."""
@@ -104,7 +112,10 @@ class ZookeeperWatch(Watch):
             session.wait(one, self._asked)
         changed, deleted, listing = wire.take()
         self._names |= gone
-        return self._gather(wire, changed, deleted | gone, listing=listing)
+        with session.trails() as trails:
+            trail = trails.get(self._namespace)
+            self._forbidden = set() if trail is None else trail.forbidden & self._names
+        return self._gather(wire, changed, deleted | gone, listing=listing, again=self._forbidden)
 
     def _gone(self, now: State) -> set[str]:
         """Return the names that there may have been at the revision, and are not any more; or raise ResyncNeeded."""
@@ -131,15 +142,18 @@ class ZookeeperWatch(Watch):
             revision=self._revision,
         )
 
-    def _gather(self, wire: Tripwire, changed: set[str], deleted: set[str], *, listing: bool) -> Batch:
+    def _gather(self, wire: Tripwire, changed: set[str], deleted: set[str], *, listing: bool, again: set[str]) -> Batch:
+        changed = changed | (again - deleted)
         state = gather(self._session, wire, self._names, changed, deleted, listing=listing, asked=self._asked)
-        entries: dict[str, Entry | None] = {}
+        # The list tells of deletions too: newer servers (CVE-2024-23944) fire no watch on a forbidden znode.
+        gone = set() if state.children is None else self._names - state.children
+        entries: dict[str, Entry | None] = dict.fromkeys(gone)
         for name, znode in state.found.items():
             if znode is None:
                 if name in self._names:
                     entries[name] = None
-            elif znode.stat.mzxid > self._revision:
-                entries[name] = Entry(znode.data, znode.stat.mzxid)
+            elif znode.stat.mzxid > self._revision or (name in self._forbidden and not znode.problem):
+                entries[name] = entry(znode)
         return self._told(Batch(max(self._revision, state.zxid), entries))
 
     def _told(self, batch: Batch) -> Batch:
@@ -148,10 +162,13 @@ class ZookeeperWatch(Watch):
         self._names -= gone
         self._names.update(batch.entries.keys() - gone)
         self._revision = batch.revision
+        self._forbidden -= batch.entries.keys()
+        self._forbidden.update(name for name, entry in batch.entries.items() if entry and entry.problem)
         with self._session.trails() as trails:
             trail = trails.get(self._namespace)
             if trail is None:
                 trail = trails[self._namespace] = Trail(self._session.id, batch.revision)
                 trail.tell(batch.revision, self._names, ())
             trail.tell(batch.revision, batch.entries.keys() - gone, gone)
+            trail.forbidden = set(self._forbidden)
         return batch

@@ -25,10 +25,14 @@ Pending: TypeAlias = Any
 
 
 class Znode(NamedTuple):
-    """What a znode holds, and its stat: ``mzxid`` is the zxid that wrote it."""
+    """What a znode holds, and its stat: ``mzxid`` is the zxid that wrote it.
+
+    ``problem`` says why the data could not be had; it is empty then.
+    """
 
     data: bytes
     stat: Stat
+    problem: str = ""
 
     def __repr__(self) -> str:
         """Show the size and the zxid, never the data."""
@@ -131,6 +135,18 @@ class List(jute.GetChildren):  # type: ignore[misc] # kazoo has no types
     def deserialize(self, buffer: bytes, offset: int) -> Answer:
         """Return the Answer."""
         return Answer(zxid_of(buffer, offset), [jute.GetChildren.deserialize(buffer, offset)])
+
+
+class GetOrStat(jute.GetData):  # type: ignore[misc] # kazoo has no types
+    """The read of a znode of which at least the stat is told: where its ACL forbids the data, ZooKeeper gives that."""
+
+
+class HasStat(jute.Exists):  # type: ignore[misc] # kazoo has no types
+    """A znode's stat, which no ACL forbids. Of a znode that is not there kazoo makes None, not an answer."""
+
+    def deserialize(self, buffer: bytes, offset: int) -> Answer:
+        """Return the Answer."""
+        return Answer(zxid_of(buffer, offset), [_stat(buffer, offset)[0]])
 
 
 class CatchUp(jute.Sync):  # type: ignore[misc] # kazoo has no types
