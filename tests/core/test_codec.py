@@ -5,7 +5,11 @@ from __future__ import annotations
 import copy
 import enum
 import json
+import logging
+import logging.config
 import pickle
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -209,6 +213,12 @@ def test_frozen_documents_behave_as_dicts():
 def test_copies_are_changeable():
     """copy.deepcopy gives a plain dict, plain at every level; copy.copy and copy() plain at the first."""
     document = freeze({"list": [1, {"x": [1]}]}, **PLACE)
+    assert document.plain() == document
+    assert [type(document.plain()), type(document.plain()["list"]), type(document["list"].plain())] == [
+        dict,
+        list,
+        list,
+    ]
     deep = copy.deepcopy(document)
     deep["list"][1]["x"].append(2)
     assert deep == {"list": [1, {"x": [1, 2]}]}
@@ -217,3 +227,50 @@ def test_copies_are_changeable():
         assert type(shallow) is dict
     assert copy.copy(document["list"]) == copy.deepcopy(document["list"]) == [1, {"x": [1]}]
     assert document == {"list": [1, {"x": [1]}]}
+
+
+YAML = """
+import io, sys
+{before}
+from confo.codec import freeze
+document = freeze({{"b": [1, {{"x": None}}], "a": {{"y": "z"}}}}, namespace="n", configuration="c")
+import yaml, ruamel.yaml
+plain = document.plain()
+for dumper in (yaml.SafeDumper, yaml.Dumper):
+    assert yaml.dump(document, Dumper=dumper) == yaml.dump(plain, Dumper=dumper)
+assert yaml.safe_load(yaml.safe_dump(document)) == plain
+for kind in ("safe", "rt", "unsafe"):
+    texts = []
+    for one in (document, plain):
+        stream = io.StringIO()
+        ruamel.yaml.YAML(typ=kind, pure=True).dump(one, stream)
+        texts.append(stream.getvalue())
+    assert texts[0] == texts[1], texts
+print("written alike")
+"""
+
+
+@pytest.mark.parametrize("before", ["", "import yaml, ruamel.yaml"], ids=["Confo first", "YAML first"])
+def test_yaml_dumpers_take_documents_as_they_are(before):
+    """PyYAML and ruamel.yaml write a document as they write the plain dict, whichever was imported first."""
+    done = subprocess.run(
+        [sys.executable, "-c", YAML.format(before=before)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "written alike\n", done.stderr
+
+
+def test_logging_takes_a_document_as_it_is():
+    """logging.config.dictConfig takes a document with lists and dicts inside."""
+    document = freeze(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"plain": {"format": "%(message)s"}},
+            "handlers": {"nowhere": {"class": "logging.NullHandler", "formatter": "plain"}},
+            "loggers": {"tests.confo.dictconfig": {"handlers": ["nowhere"], "level": "ERROR"}},
+        },
+        **PLACE,
+    )
+    logging.config.dictConfig(document)
+    logger = logging.getLogger("tests.confo.dictconfig")
+    assert (logger.level, [type(one) for one in logger.handlers]) == (logging.ERROR, [logging.NullHandler])

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NoReturn, TypeAlias
 
+from confo import yaml_dumpers
 from confo.errors import InvalidDocument, UnreadableDocument
 
 MOST_NAMES = 10_000
@@ -29,18 +30,22 @@ SMALL_BYTES = 16 * 1024
 
 
 def _refuse(_self: object, *_args: object, **_kwargs: object) -> NoReturn:
-    raise TypeError("this document is frozen: change it with set(), or take a copy with copy.deepcopy()")
+    raise TypeError("this document is frozen: change it with set(), or take a copy with plain()")
 
 
 class FrozenDict(dict[str, Any]):
     """A dict that refuses to change; equal to, printed and JSON-encoded as the plain dict.
 
-    ``copy.deepcopy`` and ``copy()`` give plain, changeable dicts.
+    ``plain()`` and ``copy.deepcopy`` give plain, changeable dicts and lists all the way down, ``copy()`` a plain dict.
     """
 
     __slots__ = ()
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
+
+    def plain(self) -> dict[str, Any]:
+        """Return a plain, changeable copy: dicts and lists all the way down."""
+        return {key: thaw(value) for key, value in self.items()}
 
     def __copy__(self) -> dict[str, Any]:
         """Return a plain dict of the same members."""
@@ -48,7 +53,7 @@ class FrozenDict(dict[str, Any]):
 
     def __deepcopy__(self, memo: object) -> dict[str, Any]:
         """Return a plain dict, plain all the way down."""
-        return {key: thaw(value) for key, value in self.items()}
+        return self.plain()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by value."""
@@ -62,17 +67,24 @@ class FrozenList(list[Any]):
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
     append = clear = extend = insert = pop = remove = reverse = sort = _refuse
 
+    def plain(self) -> list[Any]:
+        """Return a plain, changeable copy: dicts and lists all the way down."""
+        return [thaw(item) for item in self]
+
     def __copy__(self) -> list[Any]:
         """Return a plain list of the same items."""
         return list(self)
 
     def __deepcopy__(self, memo: object) -> list[Any]:
         """Return a plain list, plain all the way down."""
-        return [thaw(item) for item in self]
+        return self.plain()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by value."""
         return type(self), (list(self),)
+
+
+yaml_dumpers.teach(FrozenDict, FrozenList)
 
 
 def thaw(value: JSON) -> JSON:
