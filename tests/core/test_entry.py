@@ -8,6 +8,7 @@ import multiprocessing
 import pickle
 import threading
 import uuid
+from typing import ClassVar
 
 import pytest
 
@@ -216,3 +217,63 @@ def test_bad_urls_say_what_is_wrong(bad, says):
     """Each way to misspell a URL has its own error."""
     with pytest.raises(CredentialsError, match=says):
         confo.connect(bad)
+
+
+class NeedsTheLoop(MemoryBackend):
+    """Every call waits for a turn of the event loop: one that is made in the loop's own thread never gets it."""
+
+    turn = threading.Event()
+    blocked: ClassVar[list[str]] = []
+
+    def __getattribute__(self, name):
+        found = super().__getattribute__(name)
+        if name not in {"load", "read", "scan", "commit", "namespaces", "create_namespace", "delete_namespace"}:
+            return found
+
+        def call(*args, **kwargs):
+            self.turn.clear()
+            if not self.turn.wait(2):
+                self.blocked.append(name)
+            return found(*args, **kwargs)
+
+        return call
+
+
+@pytest.mark.slow
+def test_nothing_blocks_the_event_loop():
+    """Every asynchronous form leaves the loop free while the store is asked; a plain call, as a control, does not."""
+
+    async def tick():
+        while True:
+            NeedsTheLoop.turn.set()
+            await asyncio.sleep(0.001)
+
+    async def program():
+        ticking = asyncio.ensure_future(tick())
+        async with Confo(uuid.uuid4().hex) as config:
+            await config.aload_backend({}, "m", NeedsTheLoop)
+            config.activate_backend("m")
+            await config.acreate_namespace("sales")
+            await config.ause_namespace("sales")
+            sales = await config.anamespace("sales")
+            sales.set("database", "host", "a")
+            first = await sales.apersist(message="first")
+            sales.set("database", "host", "b")
+            await config.apersist()
+            await sales.areload()
+            assert len(await sales.ahistory()) == 2
+            assert (await sales.aat(first.revision))["database"] == {"host": "a"}
+            assert "host" in await sales.ablame("database")
+            assert await sales.await_for(first.revision)
+            assert await sales.adrain()
+            await sales.arollback(first.revision)
+            assert sales.get("database", "host") == "a"
+            await config.aload_backend({"store": "other"}, "o", MemoryBackend)
+            await config.acopy("m", "o")
+            assert NeedsTheLoop.blocked == []
+            sales.reload()
+            assert NeedsTheLoop.blocked == ["load"]
+            await config.adelete_namespace("sales")
+        ticking.cancel()
+
+    asyncio.run(program())

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from confo import forks, plugins
+from confo.asynchronous import in_thread
 from confo.backend import Backend
 from confo.cache import Cache, prepare
 from confo.changes import OnConflict
@@ -113,7 +114,7 @@ class Confo:
         name: str,
         backend_type: str | type[Backend],
         *,
-        start: StartPolicy | str = "require",
+        start: StartPolicy = "require",
         cache: str | os.PathLike[str] | None = None,
         timeout: float | None = None,
         history: bool | Retention = True,
@@ -218,11 +219,7 @@ class Confo:
         for loaded in closing:
             loaded.join(until)
 
-    async def aclose(self) -> None:
-        """Do what ``close`` does, without blocking the event loop."""
-        import asyncio
-
-        await asyncio.to_thread(self.close)
+    aclose = in_thread(close)
 
     def health(self) -> dict[str, Any]:
         """Return plain data for a readiness probe: is every namespace in use followed and fresh, and what of each.
@@ -247,6 +244,16 @@ class Confo:
     ) -> None:
         """Close all backends."""
         self.close()
+
+    async def __aenter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close all backends, without blocking the event loop."""
+        await self.aclose()
 
     # --- namespaces ------------------------------------------------------------------------------
 
@@ -325,17 +332,11 @@ class Confo:
         message = f"copy from {from_backend}"
         return source.copy_to(target, namespaces, message, author, overwrite=overwrite)
 
-    async def acopy(
-        self,
-        from_backend: str,
-        to_backend: str,
-        namespaces: Sequence[str] | None = None,
-        **options: Any,
-    ) -> dict[str, Copied]:
-        """Do what ``copy`` does, without blocking the event loop."""
-        import asyncio
-
-        return await asyncio.to_thread(self.copy, from_backend, to_backend, namespaces, **options)
+    acreate_namespace = in_thread(create_namespace)
+    adelete_namespace = in_thread(delete_namespace)
+    ause_namespace = in_thread(use_namespace)
+    anamespace = in_thread(namespace)
+    acopy = in_thread(copy)
 
     # --- configurations of the namespace in use --------------------------------------------------
 
@@ -403,6 +404,8 @@ class Confo:
     def reload(self) -> None:
         """Load the namespace anew; what is staged stays staged."""
         self._current().reload()
+
+    areload = in_thread(reload)
 
     def persist(
         self,

@@ -1,7 +1,20 @@
 """Distributed configuration: the same few lines on a dict, a folder of files and an etcd cluster.
 
-Importing this package loads nothing else: every name of the facade is fetched when first used, so that
-``import confo`` costs about a millisecond and starts nothing.
+    with confo.connect("etcd://127.0.0.1:2379/sales") as sales:      # or file:///srv/settings/sales, memory:///sales
+        sales.get("database", "host", default="localhost")           # from memory: no lock, no network
+        sales["database"]["host"]                                    # the same, as in a dict
+
+        with sales.edit(message="move to the new host") as draft:    # one atomic commit on leaving the block
+            draft["database"]["host"] = "10.0.0.7"
+
+        sales.on_change(lambda event: print(event.new), "database")  # called for every commit, whoever made it
+        sales.history(limit=5)                                       # who changed what; sales.rollback(revision)
+
+``connect(url, create=True)`` makes what is missing, and without a URL takes the one in CONFO_URL. ``confo.aconnect`` is
+the same in asyncio. ``help(confo.Namespace)`` tells what a namespace can do, ``help(confo.Confo)`` how a program holds
+several backends, ``dir(confo)`` lists everything, and ``python -m confo`` what is installed and what is broken.
+
+Importing this package loads nothing else: every name is fetched when first used.
 """
 
 from __future__ import annotations
@@ -13,7 +26,9 @@ from types import ModuleType
 TYPE_CHECKING = False  # known to type checkers under this name; importing typing would take 5 ms
 
 if TYPE_CHECKING:
-    from confo import Backends, Exceptions, plugins
+    from confo import Backends, Exceptions, errors, extensions, logging, plugins
+
+    __version__: str
     from confo.backend import ANY, HEARTBEAT_SECONDS, Backend, Batch, Capabilities, Watch, Write
     from confo.codec import FrozenDict, FrozenList
     from confo.Confo import Confo
@@ -128,12 +143,16 @@ __all__ = [
     "Write",
     "aconnect",
     "connect",
+    "errors",
+    "extensions",
     "hookimpl",
+    "logging",
     "open",
     "plugins",
 ]
 
-_MODULES = ("Backends", "Exceptions", "extensions", "plugins")
+_NAMES = frozenset(__all__)
+_MODULES = ("Backends", "Exceptions", "errors", "extensions", "logging", "plugins")
 _HOME = {  # where a name lives that is not an error
     **dict.fromkeys(
         ("ANY", "HEARTBEAT_SECONDS", "Backend", "Batch", "Capabilities", "Watch", "Write"), "confo.backend"
@@ -153,9 +172,13 @@ _HOME = {  # where a name lives that is not an error
 
 def __getattr__(name: str) -> object:
     """Fetch a name of the facade from where it lives (PEP 562)."""
+    if name == "__version__":
+        import importlib_metadata
+
+        return importlib_metadata.version("confo-core")
     if name in _MODULES:
         return importlib.import_module(f"confo.{name}")
-    if name not in __all__:
+    if name not in _NAMES:
         raise AttributeError(f"module 'confo' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME.get(name, "confo.errors")), name)
     globals()[name] = value
@@ -163,8 +186,22 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """List the facade."""
-    return sorted({*globals(), *__all__})
+    """List what is public."""
+    return sorted({*_NAMES, "__version__"})
+
+
+class PublicNames(list[str]):
+    """``__all__``: every public name for ``import *``, and the front page for ``help(confo)``.
+
+    ``help`` asks whether a name is in it, and would print the methods of fifty classes in full.
+    """
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether a name is on the front page."""
+        return name in ("aconnect", "connect", "open")
+
+
+globals()["__all__"] = PublicNames(__all__)  # this way type checkers keep the list above
 
 
 class NamesakePackage(ModuleType):

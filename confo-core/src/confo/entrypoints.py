@@ -37,6 +37,16 @@ def owner(point: metadata.EntryPoint) -> tuple[str, str]:
     return "unknown distribution", "?"
 
 
+def version_of(distribution: str) -> str | None:
+    """Return the version of an installed distribution, None if it is not installed."""
+    import importlib_metadata as metadata
+
+    try:
+        return metadata.version(distribution)
+    except Exception:  # noqa: BLE001 - not there, or there with damaged metadata
+        return None
+
+
 def _one_by_one() -> Iterator[metadata.EntryPoints]:
     """Return every distribution's entry points; the first of a name on ``sys.path`` wins, as at import."""
     import importlib_metadata as metadata

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 from confo import extensions
+from confo.asynchronous import in_thread
 from confo.changes import Draft, OnConflict
 from confo.codec import FrozenDict
 from confo.commits import Work, difference, persist, persist_split
@@ -84,12 +85,6 @@ class Namespace(Mapping[str, FrozenDict]):
         NotSupported for a handle of a ``Confo``, which owns the backend: close that.
         """
         self._require_owning()()
-
-    async def aclose(self) -> None:
-        """Do what ``close`` does, without blocking the event loop."""
-        import asyncio
-
-        await asyncio.to_thread(self.close)
 
     def __enter__(self) -> Self:
         """Return itself; NotSupported if it owns no backend that could be closed on leaving."""
@@ -503,6 +498,18 @@ class Namespace(Mapping[str, FrozenDict]):
             configuration=name,
             field=field,
         )
+
+    # --- asynchronous forms ----------------------------------------------------------------------
+
+    aat = in_thread(at)
+    ablame = in_thread(blame)
+    aclose = in_thread(close)
+    adiff = in_thread(diff)
+    adrain = in_thread(drain)
+    ahistory = in_thread(history)
+    areload = in_thread(reload)
+    arollback = in_thread(rollback)
+    await_for = in_thread(wait_for)
 
 
 @overload
