@@ -61,7 +61,7 @@ def sales(config):
 def test_between_all_kinds(config, sales, story):  # noqa: F811 - the fixture
     """A namespace arrives whole: documents, commits, former states; twice is once; and a rollback works there."""
     sales.set("a.b-c", {"text": "ü\n", "number": 1e10, "list": [{"x": None}], "empty": {}})
-    sales.persist("last", "ada")
+    sales.persist(message="last", author="ada")
     assert config.copy("store", "target")["sales"].commits == 5
     assert config.copy("store", "target")["sales"][1:] == (0, 0)
     there = config.namespace("sales", backend="target")

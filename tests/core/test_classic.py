@@ -251,17 +251,21 @@ def test_bad_names(config, name):
         (("database", "host", {1, 2}), "sales/database field 'host' cannot be set: 'host' is of type set"),
         (("database", "host", float("nan")), "NaN"),
         (("database", {("a", "b"): 1}, None), "a key of type tuple"),
-        (("database", ["host"], None), "a document is a mapping of fields, not list"),
-        (("database", "host"), "set.. needs a value"),
-        (("database", {"host": 1}, 2), "a field's name is a str, not dict"),
-        (("database", 3, "x"), "a field's name is a str, not int"),
+        (("database", ["host"], None), "a document is a mapping of fields.*this is list"),
+        (("database", "hunter2"), "sales/database: the value is missing: set.configuration, field, value."),
+        (("database", {"host": 1}, 2), "a whole document takes no value"),
+        (("database", 3, "x"), "a field is a str or a tuple of str.*this is int"),
+        (("database", ("host", "x"), 1), "field .'host', 'x'. cannot be set: field 'host' holds a value that is no"),
+        (("database", ("o", "x"), {1}), "field .'o', 'x'. cannot be set: 'o.x' is of type set"),
+        (("database", tuple("x" * 64), 1), "nested deeper than 64 levels"),
     ],
 )
 def test_bad_values(config, arguments, message):
     """A value that is not JSON, or a document that is no object, is refused with its place; nothing is staged."""
     config.set("database", "host", "kept")
-    with pytest.raises(InvalidDocument, match=message):
+    with pytest.raises(InvalidDocument, match=message) as caught:
         config.set(*arguments)
+    assert "hunter2" not in str(caught.value) + repr(vars(caught.value))
     assert config.get_all() == {"database": {"host": "kept"}}
 
 

@@ -176,7 +176,6 @@ CHANGES = [
     'd["list"].insert(0, 1)',
     'd["list"].__setitem__(0, 1)',
     'd["list"].__delitem__(0)',
-    'd["list"].__iadd__([1])',
     'd["list"].__imul__(2)',
     'd["list"].pop()',
     'd["list"].remove(1)',

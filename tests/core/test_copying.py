@@ -39,7 +39,7 @@ def copied(config):
 def test_documents_and_history(config, sales, story, target):  # noqa: F811 - the fixture
     """A copy has every document and every commit, with its op id, author, message, time and changes, in order."""
     sales.set("more", {"nested": {"list": [1, None, "ü"]}})
-    sales.persist("more")
+    sales.persist(message="more")
     report = config.copy("store", "target")
     assert dict(copied(config)) == dict(sales)
     assert report["sales"].revision == sales.snapshot().revision
@@ -81,7 +81,7 @@ def test_again(config, sales, story, target):  # noqa: F811
     config.copy("store", "target")
     assert config.copy("store", "target")["sales"][1:] == (0, 0)
     sales.set("database", "port", 3)
-    commit = sales.persist("later")
+    commit = sales.persist(message="later")
     assert config.copy("store", "target")["sales"][1:] == (1, 1)
     assert copied(config).history(limit=1)[0].op_id == commit.op_id
 
@@ -117,9 +117,9 @@ def test_the_targets_own_history(config, sales, story, target):  # noqa: F811
     config.copy("store", "target")
     copy = copied(config)
     copy.set("own", {"x": 1})
-    copy.persist("own")
+    copy.persist(message="own")
     sales.set("database", "port", 9)
-    sales.persist("later")
+    sales.persist(message="later")
     config.copy("store", "target")
     assert copy["database"]["port"] == 9
     assert [commit.message for commit in copy.history(limit=2)] == ["copy from store", "own"]
@@ -139,7 +139,7 @@ def test_a_foreign_change_in_the_copy_is_not_lost(config, sales, story, target):
 def test_cut_short(config, sales, story, target, monkeypatch, after):  # noqa: F811
     """A copy that broke after any of its commits goes on when it is asked for again, and does nothing twice."""
     sales.set("untold", "x", 1)
-    sales.persist("last")
+    sales.persist(message="last")
     real, count = MemoryBackend.commit, 0
 
     def commit(self, writes):
@@ -175,7 +175,7 @@ def test_writes_outside(config, sales, store, story, target):  # noqa: F811
     revision = store.commit([Write("sales", "database", b'{"host":"x"}', entry.revision)])
     sales.wait_for(revision)
     sales.set("database", "port", 5)
-    sales.persist("after")
+    sales.persist(message="after")
     config.copy("store", "target")
     assert dict(copied(config)) == dict(sales)
     assert copied(config).history(limit=1)[0].message == "after"
@@ -185,7 +185,7 @@ def test_a_commit_over_a_write_outside(config, sales, store, target):
     """A commit that changed what another tool had made changes the same in the copy, and no more."""
     sales.wait_for(store.commit([Write("sales", "a", b'{"x":1,"y":1}', 0)]))
     sales.set("a", "x", 2)
-    sales.persist("change")
+    sales.persist(message="change")
     config.copy("store", "target")
     change, made = copied(config).history()
     assert (change.message, change.changes[0].fields) == ("change", ("x",))
@@ -199,7 +199,7 @@ def test_more_than_the_target_takes(config, sales, target, monkeypatch):
 
     for number in range(20):
         sales.set(f"c{number}", "x", number)
-    commit = sales.persist("large")
+    commit = sales.persist(message="large")
     small = dataclasses.replace(MemoryBackend.capabilities, atomic_writes=8)
     monkeypatch.setattr(MemoryBackend, "capabilities", small)
     config.copy("store", "target")

@@ -15,14 +15,14 @@ from confo.past import OUTSIDE
 def story(sales):
     """Return the revisions of four commits: create, move, widen (two configurations), drop one."""
     sales.set("database", {"host": "a", "port": 1})
-    revisions = [sales.persist("create", "ada").revision]
+    revisions = [sales.persist(message="create", author="ada").revision]
     sales.set("database", "host", "b")
-    revisions.append(sales.persist("move", "bob").revision)
+    revisions.append(sales.persist(message="move", author="bob").revision)
     sales.set("database", "port", 2)
     sales.set("web", {"workers": 4})
-    revisions.append(sales.persist("widen", "ada").revision)
+    revisions.append(sales.persist(message="widen", author="ada").revision)
     sales.delete("web")
-    revisions.append(sales.persist("drop", "bob").revision)
+    revisions.append(sales.persist(message="drop", author="bob").revision)
     return revisions
 
 
@@ -83,7 +83,7 @@ def test_another_process_wrote_it(sales, theirs, story):
     """What others committed is in the history as what was committed here."""
     theirs.wait_for(story[-1])
     theirs.set("database", "port", 3)
-    commit = theirs.persist("theirs", "eve")
+    commit = theirs.persist(message="theirs", author="eve")
     sales.wait_for(commit.revision)
     assert (sales.history(limit=1)[0].op_id, sales.history(limit=1)[0].author) == (commit.op_id, "eve")
 

@@ -412,6 +412,7 @@ def test_an_outcome_that_stays_unknown_is_said(sales, forgetful, store, monkeypa
     assert record.endswith(f"-{caught.value.op_id}")
     assert sales["n"] == {"x": 1}
     forgetful.lose = []
+    assert sales.persist().already_so
     assert sales.persist() is None
     assert store.load("sales")["n"] == {"x": 1}
     assert sales.staged == []
@@ -485,7 +486,7 @@ def test_edit_commits_on_leaving(sales, store):
         draft["database"]["host"] = "b"
         del draft["database"]["port"]
         draft["api"] = {"url": "u"}
-        draft["fresh"]["x"] = 1
+        draft.setdefault("fresh", {})["x"] = 1
         del draft["old"]
         assert dict(draft["database"]) == {"host": "b"}
         assert list(draft) == ["database", "api", "fresh"]
@@ -504,7 +505,7 @@ def test_edit_discards_on_an_exception(sales, store):
     def failing_edit():
         with sales.edit() as draft:
             draft["database"]["host"] = "b"
-            draft["api"]["x"] = 1
+            draft["api"] = {"x": 1}
             raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):

@@ -170,7 +170,7 @@ def test_a_repeated_page_finds_late_commits(config, kind, credentials, sales):
             sales.set("a", "n", number)
             sales.persist()
         late.set("b", "x", 1)
-        commit = late.persist("late")
+        commit = late.persist(message="late")
     sales.wait_for(commit.revision)
     assert sales.history(limit=1)[0].message == "late"
     assert sales.history(limit=1, before=commit.revision)[0].revision < commit.revision
@@ -356,7 +356,7 @@ def test_a_lagging_copy_is_not_trimmed_first(config, kind, credentials, sales, s
         late = lagging.namespace("sales", backend="store")
         commits(sales, 100)
         late.set("b", "x", 1)
-        commit = late.persist("late")
+        commit = late.persist(message="late")
         assert late.at(commit.revision)["a"] == {"n": 100}
     sales.wait_for(commit.revision)
     commits(sales, 1)

@@ -114,7 +114,7 @@ class Writer:
         chance = self._random.random()
         stage = self._count if chance < 0.7 else self._pair if chance < 0.9 else self._come_or_go
         try:
-            commit = self.sales.persist(message, self.name) if stage() else None
+            commit = self.sales.persist(message=message, author=self.name) if stage() else None
         except ConflictError:
             commit = None
         except OutcomeUnknown:

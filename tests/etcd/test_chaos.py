@@ -215,7 +215,7 @@ def test_cuts_during_a_catch_up(one, shop, prefix, seed, entering):
     for number in range(40):
         for place in chance.sample(range(50), 20):
             sales.set(f"shop{place}", {"number": number, "filler": "x" * chance.randrange(20)})
-        last = sales.persist(f"number {number}").revision
+        last = sales.persist(message=f"number {number}").revision
     before = proxy.cut_count
     proxy.reopen()
     follower.wait_for(last)
@@ -438,11 +438,11 @@ def doubled(monkeypatch):
     persist = sys.modules["confo.commits"].persist
     signature = sys.modules["confo.history"].Signature
 
-    def redo(backend, replicas, signed, **options):
+    def redo(backend, work, signed, **options):
         for _ in range(10):
-            drafts = {replica: dict(replica.view.drafts) for replica in replicas}
+            drafts = {one.replica: dict(one.replica.view.drafts) for one in work}
             try:
-                return persist(backend, replicas, signed, **options)
+                return persist(backend, work, signed, **options)
             except OutcomeUnknown:
                 signed = signature.new(signed.author, signed.message)
                 for replica, staged in drafts.items():

@@ -61,6 +61,17 @@ class LostUpdate(MemoryBackend):
         return super().commit([write._replace(expected=ANY) for write in writes])
 
 
+class SkipsWhatChangesNothing(MemoryBackend):
+    """Leaves out writes that change nothing, and their guards with them."""
+
+    def commit(self, writes):
+        def changes(write):
+            entry = self.store.entries(write.namespace).get(write.name)
+            return write.data != (entry.data if entry else None)
+
+        return super().commit([write for write in writes if changes(write)] or writes)
+
+
 class CheckThenAct(MemoryBackend):
     """Checks guards, lets go, and writes then."""
 

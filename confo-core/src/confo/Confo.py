@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, overload
 
 from confo import forks, plugins
 from confo.asynchronous import in_thread
@@ -36,8 +36,9 @@ from confo.errors import (
 from confo.guarded import open_guarded
 from confo.loaded import Loaded
 from confo.model import MISSING, Commit
-from confo.names import check_configuration, check_namespace
-from confo.namespace import RAISE, Namespace, commit_together
+from confo.names import check_namespace
+from confo.namespace import RAISE, Namespace, commit_together, refuse_message
+from confo.paths import Field
 from confo.replica import CLOSE_SECONDS
 from confo.retention import Retention
 from confo.staleness import OnStale
@@ -340,17 +341,19 @@ class Confo:
 
     # --- configurations of the namespace in use --------------------------------------------------
 
-    def get(self, name: str, field: str | None = None, default: Any = RAISE) -> Any:
+    def get(self, name: str, field: Field | None = None, default: Any = RAISE) -> Any:
         """Return a document, or one of its fields; from memory, and with what was staged here.
 
-        Raises ConfigurationNotFound or FieldNotFound (both KeyErrors) unless a default is given.
+        A tuple of names is a path into nested objects. Raises ConfigurationNotFound or FieldNotFound (both KeyErrors)
+        unless a default is given.
         """
         if field is None:
             return self._current().get(name, None, default)
         try:
-            return self._documents[name][field]
-        except KeyError:
-            return self._current().get(name, field, default)
+            return self._documents[name][field]  # type: ignore[index] # a path is looked up below
+        except (KeyError, TypeError):
+            pass  # and what is raised below is not told as a consequence of this
+        return self._current().get(name, field, default)
 
     def get_all(self) -> dict[str, FrozenDict]:
         """Return {name: document} of the namespace."""
@@ -393,12 +396,15 @@ class Confo:
         """Return the number of configurations in the namespace."""
         return len(self._current())
 
-    def set(self, config: str, field: str | Mapping[str, Any], value: Any = MISSING) -> None:
-        """Stage a field's value, or with a mapping in place of the field a whole document; memory only."""
+    def set(self, config: str, field: Field | Mapping[str, Any], value: Any = MISSING) -> None:
+        """Stage a field's value, or with a mapping in place of the field a whole document; memory only.
+
+        What is staged is the process's, for all its threads; in a server write in ``Namespace.edit()``.
+        """
         self._current().set(config, field, value)
 
-    def delete(self, config: str, field: str | None = None) -> None:
-        """Stage the deletion of a field, or of the whole configuration; memory only."""
+    def delete(self, config: str, field: Field | None = None) -> None:
+        """Stage the deletion of a field, of what stands at a path, or of the whole configuration; memory only."""
         self._current().delete(config, field)
 
     def reload(self) -> None:
@@ -406,6 +412,30 @@ class Confo:
         self._current().reload()
 
     areload = in_thread(reload)
+
+    @overload
+    def persist(
+        self,
+        namespace: str | None = None,
+        config: str | None = None,
+        *,
+        message: str = "",
+        author: str | None = None,
+        on_conflict: OnConflict = "raise",
+        split: Literal[False] = False,
+    ) -> Commit | None: ...
+
+    @overload
+    def persist(
+        self,
+        namespace: str | None = None,
+        config: str | None = None,
+        *,
+        message: str = "",
+        author: str | None = None,
+        on_conflict: OnConflict = "raise",
+        split: Literal[True],
+    ) -> list[Commit]: ...
 
     def persist(
         self,
@@ -422,6 +452,7 @@ class Confo:
         Returns the commit, None when nothing was staged. A configuration without a namespace is one of the
         namespace in use. See ``Namespace.persist`` for what it raises and for ``on_conflict`` and ``split``.
         """
+        refuse_message(namespace)
         loaded = self._require_active()
         if namespace is not None:
             chosen = [loaded.namespace(namespace)]
@@ -429,14 +460,40 @@ class Confo:
             chosen = [self._current()]
         else:
             chosen = loaded.opened()
-        staged = [one.work(one.staged if config is None else [check_configuration(config)]) for one in chosen]
-        return commit_together(loaded.backend, staged, message, author, on_conflict, split=split)
+        work = [one.staged_work(config) for one in chosen]
+        return commit_together(loaded.backend, work, message, author, on_conflict, split=split)
 
-    async def apersist(self, namespace: str | None = None, config: str | None = None, **options: Any) -> Any:
+    @overload
+    async def apersist(
+        self,
+        namespace: str | None = None,
+        config: str | None = None,
+        *,
+        message: str = "",
+        author: str | None = None,
+        on_conflict: OnConflict = "raise",
+        split: Literal[False] = False,
+    ) -> Commit | None: ...
+
+    @overload
+    async def apersist(
+        self,
+        namespace: str | None = None,
+        config: str | None = None,
+        *,
+        message: str = "",
+        author: str | None = None,
+        on_conflict: OnConflict = "raise",
+        split: Literal[True],
+    ) -> list[Commit]: ...
+
+    async def apersist(
+        self, namespace: str | None = None, config: str | None = None, **options: Any
+    ) -> Commit | list[Commit] | None:
         """Do what ``persist`` does, without blocking the event loop."""
         import asyncio
 
-        return await asyncio.to_thread(self.persist, namespace, config, **options)
+        return await asyncio.to_thread(partial(self.persist, namespace, config, **options))
 
     def __repr__(self) -> str:
         """Show the name and the backends, never a credential."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from confo.backend import ANY, HEARTBEAT_SECONDS, Backend, Batch, Capabilities, Watch, Write
     from confo.codec import FrozenDict, FrozenList
     from confo.Confo import Confo
+    from confo.editor import DocumentEditor, Editor
     from confo.entry import aconnect, connect, open
     from confo.errors import (
         AuthenticationFailed,
@@ -106,6 +107,8 @@ __all__ = [
     "Confo",
     "ConfoError",
     "CredentialsError",
+    "DocumentEditor",
+    "Editor",
     "Entry",
     "Event",
     "Exceptions",
@@ -164,6 +167,7 @@ _HOME = {  # where a name lives that is not an error
     **dict.fromkeys(("Event", "Subscription"), "confo.events"),
     **dict.fromkeys(("aconnect", "connect", "open"), "confo.entry"),
     "Confo": "confo.Confo",
+    **dict.fromkeys(("DocumentEditor", "Editor"), "confo.editor"),
     "Namespace": "confo.namespace",
     "Retention": "confo.retention",
     "hookimpl": "confo.hookspecs",

@@ -10,7 +10,7 @@ import functools
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, TypeAlias
 
 from confo import yaml_dumpers
@@ -31,6 +31,13 @@ SMALL_BYTES = 16 * 1024
 
 def _refuse(_self: object, *_args: object, **_kwargs: object) -> NoReturn:
     raise TypeError("this document is frozen: change it with set(), or take a copy with plain()")
+
+
+def _refuse_list(_self: object, *_args: object, **_kwargs: object) -> NoReturn:
+    raise TypeError(
+        "this list is frozen: assign another one in its place, [*old, item], with set() or in edit(); "
+        "or take a copy with copy.deepcopy()"
+    )
 
 
 class FrozenDict(dict[str, Any]):
@@ -64,8 +71,12 @@ class FrozenList(list[Any]):
     """A list that refuses to change; equal to, printed and JSON-encoded as the plain list."""
 
     __slots__ = ()
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
-    append = clear = extend = insert = pop = remove = reverse = sort = _refuse
+    __setitem__ = __delitem__ = __imul__ = _refuse_list
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse_list
+
+    def __iadd__(self, items: Iterable[Any]) -> list[Any]:  # type: ignore[override,misc] # not in place
+        """Return a plain list with these items as well: so ``draft["database"]["tags"] += ["new"]`` assigns one."""
+        return [*self, *items]
 
     def plain(self) -> list[Any]:
         """Return a plain, changeable copy: dicts and lists all the way down."""
@@ -145,14 +156,16 @@ def to_json(value: JSON) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
-def freeze(value: object, *, namespace: str, configuration: str, field: str | None = None) -> JSON:
+def freeze(value: object, *, namespace: str, configuration: str, field: str | tuple[str, ...] | None = None) -> JSON:
     """Return a frozen copy of a value that is JSON, or raise InvalidDocument naming the place in it.
 
     Tuples become lists, as in json; subclasses (an enum of str, say) become the plain type they extend.
     """
-    place = field or ""
+    path = (field,) if isinstance(field, str) else field or ()
     try:
-        frozen = _freeze(value, place, 2 if field is not None else 1)
+        if len(path) >= MAX_DEPTH:
+            raise _Refused(f"it is nested deeper than {MAX_DEPTH} levels")
+        frozen = _freeze(value, ".".join(path), len(path) + 1)
         size = len(to_json(frozen))
         if size > MAX_BYTES:
             raise _Refused(f"{size:,} bytes as JSON, the limit is {MAX_BYTES:,}")
@@ -302,5 +315,7 @@ def _at(place: str) -> str:
     return _shown(place) if place else "the document"
 
 
-def _shown(name: str) -> str:
+def _shown(name: str | tuple[str, ...]) -> str:
+    if isinstance(name, tuple):
+        return f"({', '.join(map(_shown, name))})"
     return repr(name if len(name) <= 80 else name[:77] + "...")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from confo import extensions
 from confo.backend import ANY, Backend, Write
-from confo.changes import Document, Draft, OnConflict, collisions, merge, rebase
+from confo.changes import Document, Draft, OnConflict, collisions, merge, rebase, unchanged
 from confo.codec import FrozenDict, encode
 from confo.errors import BackendUnavailable, Conflict, ConflictError, ConfoError, OutcomeUnknown, TooLarge
 from confo.history import TRIMMED, Signature, op_id_of, record_write
@@ -57,6 +57,8 @@ class Pending(NamedTuple):
     """The drafts as they were handed over; what was decided for this commit is in ``changes`` only."""
     changes: list[Change]
     writes: list[Write]
+    so: int
+    """The revision at which somebody else had written the same; 0 if nobody had."""
 
     @property
     def replica(self) -> Replica:
@@ -69,6 +71,9 @@ def persist(
 ) -> Commit | None:
     """Commit what is staged, or the drafts that are handed over, as one; None when there is nothing to commit.
 
+    When somebody else had written the same, nothing is sent, and the commit that is returned is ``already_so``.
+    A draft's guards hold when the commit is made, also in documents that it does not change: those are written anew as
+    they are, which every backend can guard and no subscriber hears of; one that is not there is guarded by a deletion.
     What has a ledger leaves a record, and trims the history by what is due to go.
     Raises ConflictError for every field that was changed here and in the store, TooLarge before anything is sent,
     OutcomeUnknown when not even repeating tells. What was staged stays staged unless it was committed; drafts that
@@ -94,8 +99,9 @@ def persist(
                     taken.replica.refresh(_given_up(taken))
                 continue
             if not changes:
+                so = max((taken.so for taken in pending), default=0)
                 _drop_the_empty(pending)
-                return None
+                return already_so(so, signature) if so else None
             writes = [write for taken in pending for write in taken.writes]
             extensions.check(changes, signature)
             _check_size(backend, writes)
@@ -160,7 +166,7 @@ def difference(replica: Replica, names: Sequence[str]) -> ChangeSet:
 def _take(work: Work, signature: Signature, on_conflict: OnConflict, newest: int) -> Pending:
     """Look at drafts, guards and base in one moment: a guard of a newer state would hold for an older draft."""
     view, changes, writes = work.replica.view, list[Change](), list[Write]()
-    lost: list[Collision] = []
+    lost, looked, so = list[Collision](), list[str](), list[int]()
     with view.lock:
         source = view.drafts if work.drafts is None else work.drafts
         drafts = {name: source[name] for name in work.names if name in source}
@@ -168,18 +174,29 @@ def _take(work: Work, signature: Signature, on_conflict: OnConflict, newest: int
             theirs = view.committed(name)
             merged = merge(draft, theirs, keep=on_conflict)
             lost += collisions(view.namespace, name, merged.clashes)
-            if merged.changed and not merged.clashes:
+            if merged.clashes:
+                continue
+            if merged.changed:
                 change = _change(view.namespace, name, theirs, merged.draft.mine)
                 changes.append(change)
                 writes.append(_write(view, change))
+            elif draft.guards:
+                looked.append(name)
+            if not merged.changed and not draft.is_empty and unchanged(draft.mine, theirs):
+                so.append(_standing(view, name) or view.revision)
         if lost:
             raise _conflict(lost)
+        if work.drafts is None:
+            so += [view.agreed[name] or view.revision for name in work.names if name in view.agreed]
+        told = [(change, _standing(view, change.configuration)) for change in changes]
+        if changes:
+            for name in looked:
+                writes.append(_as_it_is(view, name))
+                if name in view.entries:  # its chain of versions goes on at the commit's revision
+                    told.append((_change(view.namespace, name, *[view.committed(name)] * 2), _standing(view, name)))
         if changes and work.ledger is not None:
-            entries = (view.entries.get(change.configuration) for change in changes)
-            replaced = [entry.revision if entry else 0 for entry in entries]
-            told = zip(changes, replaced, strict=True)
             writes.append(record_write(view.namespace, max(view.revision, newest), signature, told))
-    return Pending(work, drafts, changes, writes)
+    return Pending(work, drafts, changes, writes, max(so, default=0))
 
 
 def _change(namespace: str, name: str, old: Document | None, new: Document | None) -> Change:
@@ -187,16 +204,32 @@ def _change(namespace: str, name: str, old: Document | None, new: Document | Non
     return Change(namespace, name, *sides)
 
 
+def already_so(revision: int, signature: Signature) -> Commit:
+    """Return what stands for a commit that was not needed."""
+    return Commit(revision, "", signature.author, signature.message, None, ChangeSet())
+
+
+def _standing(view: View, name: str) -> int:
+    """Return the revision that wrote what stands there, 0 if nothing does."""
+    entry = view.entries.get(name)
+    return entry.revision if entry else 0
+
+
+def _as_it_is(view: View, name: str) -> Write:
+    """Return the write that changes nothing and guards what stands there, or that nothing does."""
+    entry = view.entries.get(name)
+    return Write(view.namespace, name, entry.data, entry.revision) if entry else Write(view.namespace, name, None, 0)
+
+
 def _write(view: View, change: Change) -> Write:
-    entry = view.entries.get(change.configuration)
     place = {"namespace": change.namespace, "configuration": change.configuration}
     data = None if change.new is None else encode(change.new, **place)
-    return Write(change.namespace, change.configuration, data, entry.revision if entry else 0)
+    return Write(change.namespace, change.configuration, data, _standing(view, change.configuration))
 
 
 def _given_up(pending: Pending) -> list[str]:
     """Return the names whose drafts were decided to change nothing."""
-    sent = {change.configuration for change in pending.changes}
+    sent = {write.name for write in pending.writes if write.namespace == pending.replica.namespace}
     return [name for name in pending.drafts if name not in sent]
 
 
@@ -207,6 +240,8 @@ def _drop_the_empty(pending: Sequence[Pending]) -> None:
             continue
         view = one.replica.view
         with view.lock:
+            for name in one.work.names:
+                view.agreed.pop(name, None)
             since = {n: Draft(one.drafts[n].mine, view.drafts[n].mine) for n in _given_up(one) if n in view.drafts}
             view.settle({name: rebase(draft, view.committed(name)) for name, draft in since.items()})
 
@@ -317,8 +352,9 @@ def _record(writes: Sequence[Write]) -> Write | None:
 def _unknown(writes: Sequence[Write]) -> OutcomeUnknown:
     record = _record(writes)
     return OutcomeUnknown(
-        "the commit was sent and the store never said what became of it; the draft is still staged. "
-        "Persist it again: what was committed already will be found to be the same",
+        "the commit was sent and the store never said what became of it. What set() staged is still staged: persist it "
+        "again, and what was committed already will be found to be the same. What edit() wrote is not: see in "
+        "history() whether this op id is there, before you write it again",
         op_id=None if record is None else op_id_of(record.name),
         namespace=writes[0].namespace,
     )
@@ -338,8 +374,9 @@ def _conflict(lost: Sequence[Collision]) -> ConflictError:
     shown = ", ".join(f"{c.namespace}/{c.configuration} {shown_field(c.field)}" for c in lost)
     return ConflictError(
         f"changed here and in the store since it was read: {shown}; nothing was written. "
-        "Look at .base, .mine and .theirs of each in .collisions, then persist with on_conflict='mine' or 'theirs', "
-        "or discard() the draft",
+        "Look at .base, .mine and .theirs of each in .collisions. What set() staged: persist it with "
+        "on_conflict='mine' or 'theirs', or discard() it. What edit() wrote: begin again on what is there now, as "
+        "transaction() does",
         collisions=lost,
         namespace=lost[0].namespace,
         configuration=lost[0].configuration,

@@ -1,145 +1,286 @@
-"""Edits of one document, and documents as dicts to write to."""
+"""Documents as dicts to write to: what a block sees, what it wrote, and what it read.
+
+A block stands on one committed state, apart from everything that is staged. What it wrote is guarded by what it saw,
+so that a value that was computed from what stood there is never lost and never wins over somebody else's in silence.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any, overload
 
 from confo.changes import Document, Draft
-from confo.codec import FrozenDict, freeze
-from confo.errors import ConfigurationNotFound, FieldNotFound, InvalidDocument
-from confo.model import MISSING
+from confo.codec import thaw
+from confo.edits import Edit, with_document, with_field, without_document, without_field
+from confo.errors import Closed, ConfigurationNotFound, FieldNotFound, InvalidName
+from confo.hints import did_you_mean, listed
+from confo.model import MISSING, Commit, Snapshot
 from confo.names import check_configuration
-from confo.view import View
-
-Edit: TypeAlias = Callable[[Document | None], Document | None]
-
-
-def with_field(namespace: str, configuration: str, field: str, value: object) -> Edit:
-    """Return the edit that sets a field; InvalidName or InvalidDocument."""
-    check_configuration(configuration)
-    frozen = freeze(value, namespace=namespace, configuration=configuration, field=field)
-    freeze({field: None}, namespace=namespace, configuration=configuration)  # its name is text of the document too
-    return lambda document: {**(document or {}), field: frozen}
-
-
-def with_document(namespace: str, configuration: str, document: object, value: object = None) -> Edit:
-    """Return the edit that replaces the whole document; ``value`` is what stood where a field's value would."""
-    check_configuration(configuration)
-    place: Any = {"namespace": namespace, "configuration": configuration}
-    where = f"{namespace}/{configuration}"
-    if value is not None and value is not MISSING:
-        raise InvalidDocument(f"{where}: a field's name is a str, not {type(document).__name__}", **place)
-    if not isinstance(document, Mapping):
-        raise InvalidDocument(f"{where}: a document is a mapping of fields, not {type(document).__name__}", **place)
-    frozen: FrozenDict = freeze(document, **place)
-    return lambda _: frozen
-
-
-def without_field(field: str) -> Edit:
-    """Return the edit that deletes a field."""
-    return lambda document: {name: value for name, value in (document or {}).items() if name != field}
-
-
-def without_document(_: Document | None) -> None:
-    """Delete the document: an edit."""
+from confo.paths import Field, Path, as_field, as_path, look, shown
 
 
 class Editor(MutableMapping[str, Any]):
-    """The documents of a namespace as dicts to write to, apart from it until they are committed.
+    """The documents of a namespace as dicts to write to: ``draft["database"]["opts"]["pool"] = 9``.
 
-    A document stays as it was when the block first looked at it.
+    All of it is of one committed revision, whatever is committed or staged meanwhile. A look-up of what is not there
+    raises; ``draft["new"] = {...}`` and ``setdefault`` create. Objects are dicts to write to at any depth. A list
+    is one value: it is frozen, and another one is assigned in its place. After the block ``commit`` is the Commit;
+    ``already_so`` is True of one that was not made, as the block wrote nothing new.
     """
 
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._before: dict[str, Draft] = {}
-        self._drafts: dict[str, Draft] = {}
+    def __init__(self, snapshot: Snapshot, *, reads: bool = False) -> None:
+        self._snapshot = snapshot
+        self._reads = reads
+        self._pages: dict[str, _Page] = {}
+        self._over = False
+        self.commit: Commit | None = None
+
+    @property
+    def namespace(self) -> str:
+        """The namespace's name."""
+        return self._snapshot.namespace
+
+    @property
+    def revision(self) -> int:
+        """The revision of the state that the block sees."""
+        return self._snapshot.revision
 
     def __getitem__(self, name: str) -> DocumentEditor:
-        """Return the document to write to; one that is not there begins empty with its first field."""
-        check_configuration(name)
-        self.document(name)
-        return DocumentEditor(self, name)
+        """Return the document to write to; ConfigurationNotFound."""
+        page = self._page(name)
+        if page.mine is None:
+            page.read.add(())
+            raise ConfigurationNotFound(
+                f"no configuration {name!r} in namespace {self.namespace!r}{did_you_mean(name, self)}; to create it, "
+                f"assign a whole document. There are: {listed(self)}",
+                namespace=self.namespace,
+                configuration=name,
+            )
+        return DocumentEditor(self, name, ())
 
     def __setitem__(self, name: str, document: Mapping[str, Any]) -> None:
-        """Replace a whole document."""
-        self.edit(name, with_document(self._view.namespace, name, document))
+        """Replace a whole document, or create it."""
+        self.write(name, (), with_document(self.namespace, name, document))
 
     def __delitem__(self, name: str) -> None:
         """Delete a configuration; ConfigurationNotFound."""
-        if self.document(name) is None:
-            raise ConfigurationNotFound(
-                f"no configuration {name!r} in namespace {self._view.namespace!r}",
-                namespace=self._view.namespace,
-                configuration=name,
-            )
-        self.edit(name, without_document)
+        self[name]
+        self.write(name, (), without_document)
 
     def __iter__(self) -> Iterator[str]:
         """Iterate the names."""
-        with self._view.lock:
-            names = dict.fromkeys([*self._view.entries, *self._drafts])
-        return (name for name in names if name not in self._drafts or self._drafts[name].mine is not None)
+        names = dict.fromkeys([*self._snapshot, *self._pages])
+        return iter([name for name in names if name not in self._pages or self._pages[name].mine is not None])
 
     def __len__(self) -> int:
         """Count the configurations."""
         return sum(1 for _ in self)
 
-    def document(self, name: str) -> Document | None:
-        """Return a document as the block sees it, None if there is none."""
-        if name not in self._drafts:
-            with self._view.lock:
-                committed = self._view.committed(name)
-            self._drafts[name] = self._before[name] = Draft(committed, committed)
-        return self._drafts[name].mine
+    def __contains__(self, name: object) -> bool:
+        """Tell whether there is such a configuration."""
+        try:
+            page = self._page(name)  # type: ignore[arg-type] # and InvalidName says so
+        except InvalidName:
+            return False
+        page.read.add(())
+        return page.mine is not None
 
-    def edit(self, name: str, edit: Edit) -> None:
-        """Edit a document."""
-        mine = edit(self.document(name))
-        self._drafts[name] = self._drafts[name]._replace(mine=mine)
+    def setdefault(self, name: str, default: Any = None) -> DocumentEditor:
+        """Return the document to write to; the configuration is created with this one if it is not there."""
+        if name not in self:
+            self[name] = {} if default is None else default
+        return self[name]
 
-    def written(self) -> dict[str, Draft]:
-        """Return the drafts of the documents that were written to."""
-        return {name: draft for name, draft in self._drafts.items() if draft is not self._before[name]}
+    def pop(self, name: str, default: Any = MISSING) -> Any:
+        """Delete a configuration and return its document as a plain dict."""
+        if name not in self and default is not MISSING:
+            return default
+        document = self[name].plain()
+        del self[name]
+        return document
 
-    @property
-    def namespace(self) -> str:
-        """The namespace's name."""
-        return self._view.namespace
+    def popitem(self) -> tuple[str, Any]:
+        """Delete the last configuration and return it; KeyError when there is none."""
+        name = _last(self)
+        return name, self.pop(name)
+
+    def __repr__(self) -> str:
+        """Show the place and what was written to, never a value."""
+        written = [name for name, page in self._pages.items() if page.written]
+        return (
+            f"<Editor of {self.namespace} at revision {self.revision}: {len(self)} configurations, "
+            f"written to: {listed(written)}>"
+        )
+
+    # --- for the core ----------------------------------------------------------------------------
+
+    def value(self, name: str, path: Path, *, whole: bool = False) -> Any:
+        """Return what the block sees at a path, MISSING for nothing; it counts as read."""
+        page = self._page(name)
+        found = look(page.mine, path)
+        if whole or not isinstance(found, dict):  # of an object the block has seen nothing yet
+            page.read.add(path)
+        return found
+
+    def members(self, name: str, path: Path) -> dict[str, Any]:
+        """Return the object at a path, all of which counts as read."""
+        page = self._page(name)
+        page.read.add(path)
+        return self.object(name, path)
+
+    def object(self, name: str, path: Path) -> dict[str, Any]:
+        """Return the object at a path; ConfigurationNotFound or FieldNotFound where there is none any more."""
+        mine = self._page(name).mine
+        if mine is None:
+            self[name]
+        found = look(mine, path)
+        if not isinstance(found, dict):
+            raise FieldNotFound(
+                f"{shown(as_field(path))} of {self.namespace}/{name} is no object any more",
+                namespace=self.namespace,
+                configuration=name,
+                field=as_field(path),
+            )
+        return found
+
+    def write(self, name: str, path: Path, edit: Edit) -> None:
+        """Write at a path of a document."""
+        page = self._page(name)
+        if self._over:
+            raise Closed(f"this edit of {self.namespace} is over: begin another", namespace=self.namespace)
+        page.mine = edit(page.mine)
+        page.written.add(path)
+
+    def end(self) -> dict[str, Draft]:
+        """Take no more, and return the drafts: of the documents written to, or with ``reads`` read, with their guards.
+
+        What was written is guarded, and with ``reads`` what was read as well.
+        """
+        self._over = True
+        guards = {name: page.written | (page.read if self._reads else set()) for name, page in self._pages.items()}
+        return {
+            name: Draft(self._pages[name].base, self._pages[name].mine, frozenset(paths))
+            for name, paths in guards.items()
+            if paths
+        }
+
+    def _page(self, name: str) -> _Page:
+        page = self._pages.get(name) if isinstance(name, str) else None
+        if page is None:
+            check_configuration(name)
+            page = self._pages[name] = _Page(self._snapshot.get(name))
+        return page
 
 
 class DocumentEditor(MutableMapping[str, Any]):
-    """One document's fields to write to."""
+    """A document, or an object inside it, to write to."""
 
-    def __init__(self, editor: Editor, name: str) -> None:
-        self._editor, self._name = editor, name
+    def __init__(self, editor: Editor, name: str, path: Path) -> None:
+        self._editor, self._name, self._path = editor, name, path
 
-    def __getitem__(self, field: str) -> Any:
-        """Return a field; what is inside it is frozen. FieldNotFound."""
-        document = self._editor.document(self._name) or {}
-        if field not in document:
+    def __getitem__(self, field: Field) -> Any:
+        """Return a field, or what stands at a path: an object to write to, a frozen list, or a value. FieldNotFound."""
+        path = (*self._path, *as_path(field))
+        here = self._editor.object(self._name, self._path)
+        found = self._editor.value(self._name, path)
+        if found is MISSING:
+            near = did_you_mean(field, here) if isinstance(field, str) else ""
             raise FieldNotFound(
-                f"no field {field!r} in {self._editor.namespace}/{self._name}",
+                f"no {shown(as_field(path))} in {self._editor.namespace}/{self._name}{near}; it has: {listed(here)}",
                 namespace=self._editor.namespace,
                 configuration=self._name,
-                field=field,
+                field=as_field(path),
             )
-        return document[field]
+        return DocumentEditor(self._editor, self._name, path) if isinstance(found, dict) else found
 
-    def __setitem__(self, field: str, value: Any) -> None:
-        """Set a field."""
-        self._editor.edit(self._name, with_field(self._editor.namespace, self._name, field, value))
+    def __setitem__(self, field: Field, value: Any) -> None:
+        """Set a field, or what stands at a path."""
+        path = (*self._path, *as_path(field))
+        self._editor.object(self._name, self._path)
+        self._editor.write(self._name, path, with_field(self._editor.namespace, self._name, path, value))
 
-    def __delitem__(self, field: str) -> None:
+    def __delitem__(self, field: Field) -> None:
         """Delete a field; FieldNotFound."""
         self[field]
-        self._editor.edit(self._name, without_field(field))
+        path = (*self._path, *as_path(field))
+        self._editor.write(self._name, path, without_field(path))
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate the fields; none when the configuration is not there."""
-        return iter(self._editor.document(self._name) or {})
+        """Iterate the names of the fields."""
+        return iter(list(self._editor.members(self._name, self._path)))
 
     def __len__(self) -> int:
         """Count the fields."""
-        return len(self._editor.document(self._name) or {})
+        return len(self._editor.members(self._name, self._path))
+
+    def __contains__(self, field: object) -> bool:
+        """Tell whether there is such a field."""
+        try:
+            path = (*self._path, *as_path(field))
+        except InvalidName:
+            return False
+        return self._editor.value(self._name, path, whole=True) is not MISSING
+
+    def setdefault(self, field: Field, default: Any = None) -> Any:
+        """Return a field, which is set to this value if it is not there: an object is one to write to."""
+        if field not in self:
+            self[field] = default
+        return self[field]
+
+    @overload
+    def pop(self, field: Field) -> Any: ...
+
+    @overload
+    def pop(self, field: Field, default: Any) -> Any: ...
+
+    def pop(self, field: Field, default: Any = MISSING) -> Any:
+        """Delete a field and return its plain value."""
+        if field not in self and default is not MISSING:
+            return default
+        value = self[field]
+        value = value.plain() if isinstance(value, DocumentEditor) else thaw(value)
+        del self[field]
+        return value
+
+    def popitem(self) -> tuple[str, Any]:
+        """Delete the last field and return it; KeyError when there is none."""
+        field = _last(self)
+        return field, self.pop(field)
+
+    def plain(self) -> dict[str, Any]:
+        """Return what stands here now as a plain dict of its own."""
+        found: dict[str, Any] = thaw(self._editor.members(self._name, self._path))
+        return found
+
+    def __copy__(self) -> dict[str, Any]:
+        """Return a plain dict."""
+        return self.plain()
+
+    def __deepcopy__(self, memo: object) -> dict[str, Any]:
+        """Return a plain dict."""
+        return self.plain()
+
+    def __repr__(self) -> str:
+        """Show the place and the names of the fields, never a value."""
+        found = look(self._editor._page(self._name).mine, self._path)  # noqa: SLF001 - its own, and no read
+        where = f" {shown(as_field(self._path))}" if self._path else ""
+        fields = listed(found) if isinstance(found, dict) else "nothing any more"
+        return f"<DocumentEditor of {self._editor.namespace}/{self._name}{where}: {fields}>"
+
+
+class _Page:
+    """One document: what the block saw, what it shall be, and the paths that were written and read."""
+
+    __slots__ = ("base", "mine", "read", "written")
+
+    def __init__(self, base: Document | None) -> None:
+        self.base = self.mine = base
+        self.read: set[Path] = set()
+        self.written: set[Path] = set()
+
+
+def _last(names: Mapping[str, Any]) -> str:
+    found = list(names)
+    if not found:
+        raise KeyError("there is nothing to pop")
+    return found[-1]

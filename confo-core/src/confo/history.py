@@ -52,6 +52,11 @@ class Step(NamedTuple):
     exists: bool
     fields: Mapping[str, Mapping[str, Any]]
 
+    @property
+    def changed(self) -> bool:
+        """Whether it changed anything: a commit may write anew, as it is, what it was computed from."""
+        return bool(self.fields) or not (self.was and self.exists)
+
     def __repr__(self) -> str:
         """Show which fields changed, never from and to what."""
         return f"<Step from revision {self.was}: {list(self.fields)}>"
@@ -84,6 +89,7 @@ class Record(NamedTuple):
         changes = (
             Change(namespace, name, step.side("old") if step.was else None, step.side("new") if step.exists else None)
             for name, step in self.steps.items()
+            if step.changed
         )
         return Commit(self.revision, op_id, author, message, seconds, ChangeSet(changes))
 

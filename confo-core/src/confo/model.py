@@ -199,7 +199,7 @@ class Commit:
     """A change set that the store took; ``time`` is the writer's clock (seconds since 1970), never used for order.
 
     One that ``history`` tells of has in ``changes`` the fields that it changed, and no others. One by
-    ``<outside confo>`` has no op id and no time.
+    ``<outside confo>`` has no op id and no time. One that is ``already_so`` was not made, as there was nothing to do.
     """
 
     revision: int
@@ -208,6 +208,11 @@ class Commit:
     message: str
     time: float | None
     changes: ChangeSet
+
+    @property
+    def already_so(self) -> bool:
+        """Whether nothing had to be written: at ``revision`` the store was known to have it, from somebody else."""
+        return not self.op_id and not self.changes
 
 
 def same(a: object, b: object) -> bool:

@@ -7,17 +7,17 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cache, partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Self, overload
 
 from confo import extensions
 from confo.asynchronous import in_thread
 from confo.changes import Draft, OnConflict
 from confo.codec import FrozenDict
-from confo.commits import Work, difference, persist, persist_split
-from confo.editor import Editor, with_document, with_field, without_document, without_field
+from confo.commits import Work, already_so, difference, persist, persist_split
+from confo.editor import Editor
+from confo.edits import with_document, with_field, without_document, without_field
 from confo.errors import (
     ConfigurationNotFound,
     FieldNotFound,
@@ -29,13 +29,16 @@ from confo.errors import (
     RevisionNotFound,
 )
 from confo.events import Changes, Event, Interest, Kind, Kinds, Subscription, kinds_of
+from confo.hints import did_you_mean, listed
 from confo.history import Signature
 from confo.model import MISSING, ChangeSet, Commit, Snapshot, Status
 from confo.names import check_configuration
 from confo.past import Past, between, differing
+from confo.paths import Field, as_field, as_path, look, shown
 from confo.replica import Replica
 from confo.retention import Ledger, Retention
 from confo.staleness import OnStale, limit
+from confo.transaction import AsyncEdit, Edit, Finish, atransact, transact
 from confo.travelling import stranded
 
 if TYPE_CHECKING:
@@ -122,8 +125,8 @@ class Namespace(Mapping[str, FrozenDict]):
 
     # --- reading ---------------------------------------------------------------------------------
 
-    def get(self, name: str, field: str | None = None, default: Any = RAISE) -> Any:  # type: ignore[override] # fields
-        """Return a document, or one of its fields.
+    def get(self, name: str, field: Field | None = None, default: Any = RAISE) -> Any:  # type: ignore[override] # fields
+        """Return a document, or one of its fields; a tuple of names goes into nested objects: ``("opts", "pool")``.
 
         Raises ConfigurationNotFound or FieldNotFound (both KeyErrors) unless a default is given, and
         UnreadableDocument when the store holds no document there; TooStale beyond a limit that was set.
@@ -131,9 +134,10 @@ class Namespace(Mapping[str, FrozenDict]):
         try:
             if field is None:
                 return self._view.document(name)
-            return self._view.documents[name][field]
-        except KeyError:
-            return self._explain(name, field, default)
+            return self._view.documents[name][field]  # type: ignore[index] # a path is looked up below
+        except (KeyError, TypeError):
+            pass  # and what is raised below is not told as a consequence of this
+        return self._explain(name, field, default)
 
     def __getitem__(self, name: str) -> FrozenDict:
         """Return the document, frozen."""
@@ -243,32 +247,84 @@ class Namespace(Mapping[str, FrozenDict]):
 
     # --- staging ---------------------------------------------------------------------------------
 
-    def set(self, config: str, field: str | Mapping[str, Any], value: Any = MISSING) -> None:
+    @overload
+    def set(self, configuration: str, field: Mapping[str, Any], value: None = None) -> None: ...
+
+    @overload
+    def set(self, configuration: str, field: Field, value: Any) -> None: ...
+
+    @overload
+    def set(self, *, config: str, field: Field | Mapping[str, Any], value: Any = ...) -> None: ...
+
+    def set(
+        self,
+        configuration: str | None = None,
+        field: Field | Mapping[str, Any] | None = None,
+        value: Any = MISSING,
+        *,
+        config: str | None = None,
+    ) -> None:
         """Stage a field's value, or a whole document: ``set("db", "host", "::1")``, ``set("db", {"host": "::1"})``.
 
-        Raises InvalidName or InvalidDocument, and UnreadableDocument when what the store has there cannot be read.
-        """
-        if isinstance(field, str):
-            if value is MISSING:
-                raise InvalidDocument(
-                    f"{self.name}/{config} field {field!r}: set() needs a value",
-                    namespace=self.name,
-                    configuration=config,
-                    field=field,
-                )
-            self._view.stage(config, with_field(self.name, config, field, value))
-        else:
-            self._view.stage(config, with_document(self.name, config, field, value))
+        A tuple of names is a path into nested objects, ``set("db", ("opts", "pool"), 9)``; objects on the way are made.
+        What is staged is the process's: all its threads read it, and whoever calls ``persist`` commits it. In a server,
+        and for a value that is computed from another, write in ``edit()`` instead. ``set`` declares a value: when
+        somebody else commits the same one meanwhile, the two agree, and there is no conflict.
 
-    def delete(self, config: str, field: str | None = None) -> None:
-        """Stage the deletion of a field, or of the whole configuration."""
-        check_configuration(config)
-        if field is None:
-            self._view.resolve(config)  # raises when there is nothing to delete
-            self._view.stage(config, without_document)
+        Raises InvalidName or InvalidDocument, and UnreadableDocument when what the store has there cannot be read.
+        ``config`` is the older spelling of ``configuration``.
+        """
+        name = configuration if config is None else config
+        if isinstance(field, (str, tuple)):
+            if value is MISSING:  # and what stands for the field may be a value, a secret even: it is not told
+                raise InvalidDocument(
+                    f"{self.name}/{name}: the value is missing: set(configuration, field, value); a whole document is "
+                    "a mapping of fields",
+                    namespace=self.name,
+                    configuration=name,
+                )
+            self._view.stage(name, with_field(self.name, name, field, value))  # type: ignore[arg-type] # checked in it
         else:
-            self.get(config, field)
-            self._view.stage(config, without_field(field))
+            self._view.stage(name, with_document(self.name, name, field, value))  # type: ignore[arg-type] # checked in it
+
+    def setdefault(self, configuration: str, document: Mapping[str, Any]) -> FrozenDict:
+        """Stage a whole document if there is none of this name, and return the one that is there then."""
+        edit = with_document(self.name, configuration, document)
+        self._view.stage(configuration, lambda found: edit(None) if found is None else found)
+        return self._view.document(configuration)
+
+    def delete(
+        self, configuration: str | None = None, field: Field | None = None, *, config: str | None = None
+    ) -> None:
+        """Stage the deletion of a field, of what stands at a path, or of the whole configuration.
+
+        ConfigurationNotFound or FieldNotFound when it is not there. ``config`` is the older spelling.
+        """
+        name = check_configuration(_either(configuration, config))
+        if field is None:
+            self._view.resolve(name)  # raises when there is nothing to delete
+            self._view.stage(name, without_document)
+        else:
+            self.get(name, field)
+            self._view.stage(name, without_field(field))
+
+    if not TYPE_CHECKING:  # a type checker finds it by itself
+
+        def __setitem__(self, name: str, document: object) -> NoReturn:
+            """Say what is meant."""
+            raise NotSupported(
+                f"a handle is read like a mapping and written by set({name!r}, document) and persist(), or in edit(): "
+                "with ns.edit() as draft: draft[name] = document",
+                namespace=self.name,
+            )
+
+        def __delitem__(self, name: str) -> NoReturn:
+            """Say what is meant."""
+            raise NotSupported(
+                f"a handle is read like a mapping; delete({name!r}) and persist(), or edit(): "
+                "with ns.edit() as draft: del draft[name]",
+                namespace=self.name,
+            )
 
     def diff(self, old: int | None = None, new: int | None = None) -> ChangeSet:
         """Return what ``persist`` would change; or, with revisions, what differs from ``old`` to ``new`` (None: now).
@@ -281,9 +337,10 @@ class Namespace(Mapping[str, FrozenDict]):
             return difference(self._replica, self.staged)
         return between(self.at(old), self.snapshot() if new is None else self.at(new))
 
-    def discard(self, config: str | None = None) -> None:
-        """Drop what was staged, of one configuration or of all."""
-        self._view.discard(self.staged if config is None else [check_configuration(config)])
+    def discard(self, configuration: str | None = None, *, config: str | None = None) -> None:
+        """Drop what was staged, of one configuration or of all; ``config`` is the older spelling."""
+        name = _either(configuration, config)
+        self._view.discard(self._to_commit() if name is None else [check_configuration(name)])
 
     @property
     def staged(self) -> list[str]:
@@ -296,63 +353,149 @@ class Namespace(Mapping[str, FrozenDict]):
     @overload
     def persist(
         self,
+        configuration: str | None = None,
+        *,
         message: str = "",
         author: str | None = None,
-        *,
-        config: str | None = None,
         on_conflict: OnConflict = "raise",
         split: Literal[False] = False,
+        config: str | None = None,
     ) -> Commit | None: ...
 
     @overload
     def persist(
         self,
+        configuration: str | None = None,
+        *,
         message: str = "",
         author: str | None = None,
-        *,
-        config: str | None = None,
         on_conflict: OnConflict = "raise",
         split: Literal[True],
+        config: str | None = None,
     ) -> list[Commit]: ...
 
     def persist(
         self,
+        configuration: str | None = None,
+        *,
         message: str = "",
         author: str | None = None,
-        *,
-        config: str | None = None,
         on_conflict: OnConflict = "raise",
         split: bool = False,
+        config: str | None = None,
     ) -> Commit | list[Commit] | None:
-        """Commit what is staged as one atomic commit and return it; None when nothing is staged.
+        """Commit what is staged, of one configuration or of all, as one atomic commit, and return it.
 
-        Only the fields that were set are changed. A field that somebody else changed meanwhile raises ConflictError,
-        and nothing is written; ``on_conflict`` "mine" or "theirs" decides for a side instead. TooLarge when it is more
-        than the backend takes at once, unless ``split`` says that several commits, each atomic, are fine: then their
-        list is returned, and after an error calling again goes on where it stopped.
+        None when nothing is staged; ConfigurationNotFound when nothing is staged in the configuration that was named.
+        When somebody else has committed the same meanwhile there is nothing left to do: the Commit that is returned has
+        ``already_so``, the revision at which it is so, and leaves no record.
+
+        Only what was set is changed. A field, or a path in it, that somebody else changed meanwhile to something else
+        raises ConflictError, and nothing is written; ``on_conflict`` "mine" or "theirs" decides for a side instead.
+        TooLarge when it is more than the backend takes at once, unless ``split`` says that several commits, each
+        atomic, are fine: then their list is returned, and after an error calling again goes on where it stopped.
+        ``config`` is the older spelling of ``configuration``.
         """
-        names = self.staged if config is None else [check_configuration(config)]
-        return commit_together(self._backend, [self.work(names)], message, author, on_conflict, split=split)
+        work = self.staged_work(_either(configuration, config))
+        return commit_together(self._backend, [work], message, author, on_conflict, split=split)
 
-    async def apersist(self, message: str = "", author: str | None = None, **options: Any) -> Any:
+    @overload
+    async def apersist(
+        self,
+        configuration: str | None = None,
+        *,
+        message: str = "",
+        author: str | None = None,
+        on_conflict: OnConflict = "raise",
+        split: Literal[False] = False,
+    ) -> Commit | None: ...
+
+    @overload
+    async def apersist(
+        self,
+        configuration: str | None = None,
+        *,
+        message: str = "",
+        author: str | None = None,
+        on_conflict: OnConflict = "raise",
+        split: Literal[True],
+    ) -> list[Commit]: ...
+
+    async def apersist(self, configuration: str | None = None, **options: Any) -> Commit | list[Commit] | None:
         """Do what ``persist`` does, without blocking the event loop."""
         import asyncio
 
-        return await asyncio.to_thread(partial(self.persist, message, author, **options))
+        return await asyncio.to_thread(partial(self.persist, configuration, **options))
 
-    @contextmanager
     def edit(
-        self, message: str = "", author: str | None = None, *, on_conflict: OnConflict = "raise"
-    ) -> Iterator[Editor]:
-        """Edit documents like dicts: ``with ns.edit() as draft: draft["db"]["host"] = "::1"``.
+        self,
+        *,
+        message: str = "",
+        author: str | None = None,
+        on_conflict: OnConflict = "raise",
+        reads: bool = False,
+    ) -> Edit:
+        """Edit documents like dicts: ``with ns.edit() as draft: draft["db"]["opts"]["pool"] = 9``.
 
-        What the block reads is what is committed, and stays as it is. What it writes is based on that: a field that
-        it wrote and somebody else changed since is a conflict. On leaving, what the block wrote is committed as one,
-        and nothing else; what is staged by ``set`` stays staged. After an exception nothing of the block is left.
+        The block sees one committed state, whatever is staged or committed meanwhile. On leaving, what it wrote is
+        committed as one, and nothing else: what ``set`` staged stays staged. After an exception nothing of it is left.
+
+        Each path that the block wrote is guarded by what the block saw there: if somebody else changed it meanwhile, be
+        it to the same value, that is a ConflictError, and nothing is written. So a counter that is read and written in
+        the block loses no increment. ``on_conflict`` "mine" or "theirs" decides for a side instead.
+
+        With ``reads`` everything that the block looked at is guarded as well, for a value that is computed from
+        others: a field that it read, a document or object that it iterated, counted or found missing. That holds at
+        the moment of the commit: a document that was only read is written anew as it is, guarded by its revision,
+        and one that was not there is guarded to be absent; both count as writes of the commit. The list of names that
+        iterating the draft itself gives is not guarded.
         """
-        editor = Editor(self._view)
-        yield editor
-        commit_together(self._backend, [self.work(drafts=editor.written())], message, author, on_conflict)
+        begin, finish = self._edits(message, author, on_conflict, reads=reads)
+        return Edit(begin, finish)
+
+    def aedit(
+        self,
+        *,
+        message: str = "",
+        author: str | None = None,
+        on_conflict: OnConflict = "raise",
+        reads: bool = False,
+    ) -> AsyncEdit:
+        """Do what ``edit`` does in an ``async with`` block, without blocking the event loop."""
+        begin, finish = self._edits(message, author, on_conflict, reads=reads)
+        return AsyncEdit(begin, finish)
+
+    def transaction(
+        self,
+        function: Callable[[Editor], object],
+        *,
+        attempts: int = 10,
+        message: str = "",
+        author: str | None = None,
+        reads: bool = False,
+    ) -> Commit:
+        """Call ``function(draft)`` in an edit, and again after a conflict, and return the Commit.
+
+        So ``attempts`` is how often the function is called at most, each time on what is committed then, with a random
+        pause between that grows. The last conflict is raised; an OutcomeUnknown at once, as it may have happened.
+        If the function wrote nothing, nothing is committed, and what is returned is ``already_so``. See ``edit`` for
+        ``reads``.
+        """
+        begin, finish = self._edits(message, author, "raise", reads=reads)
+        return transact(begin, finish, function, attempts)
+
+    async def atransaction(
+        self,
+        function: Callable[[Editor], object],
+        *,
+        attempts: int = 10,
+        message: str = "",
+        author: str | None = None,
+        reads: bool = False,
+    ) -> Commit:
+        """Do what ``transaction`` does, without blocking the event loop; the function may be a coroutine function."""
+        begin, finish = self._edits(message, author, "raise", reads=reads)
+        return await atransact(begin, finish, function, attempts)
 
     def __repr__(self) -> str:
         """Show place, revision and counts, never a value."""
@@ -439,16 +582,59 @@ class Namespace(Mapping[str, FrozenDict]):
             names = differing(past, view.entries, config)
             drafts = {name: Draft(view.committed(name), past.get(name)) for name in names}
         why = f"rollback to revision {revision}" if message is None else message
-        return commit_together(self._backend, [self.work(drafts=drafts)], why, author, on_conflict)
+        return commit_together(self._backend, [self.work(drafts)], why, author, on_conflict)
 
     # --- inside ----------------------------------------------------------------------------------
 
-    def work(self, names: Sequence[str] = (), drafts: Mapping[str, Draft] | None = None) -> Work:
-        """Return what a commit is to take along of this namespace; for the core.
+    def staged_work(self, configuration: str | None = None) -> Work:
+        """Return what a commit is to take along of what is staged here; for the core.
 
-        Either what is staged in these configurations, or drafts that are handed over and staged nowhere.
+        InvalidName for a text that is no name, ConfigurationNotFound when nothing is staged in this configuration.
         """
-        return Work(self._replica, tuple(names if drafts is None else drafts), drafts, self.ledger)
+        self._view.check_open()
+        names = self._to_commit()
+        if configuration is not None:
+            if configuration not in names:
+                self._nothing_staged(configuration, names)
+            names = [configuration]
+        return Work(self._replica, names, None, self.ledger)
+
+    def work(self, drafts: Mapping[str, Draft]) -> Work:
+        """Return what a commit is to take along of drafts that are staged nowhere; for the core."""
+        return Work(self._replica, list(drafts), drafts, self.ledger)
+
+    def _to_commit(self) -> list[str]:
+        """Return the names that have something staged, or had until somebody else wrote the same."""
+        with self._view.lock:
+            return list(dict.fromkeys([*self._view.drafts, *self._view.agreed]))
+
+    def _nothing_staged(self, configuration: str, names: Sequence[str]) -> NoReturn:
+        refuse_message(configuration)
+        check_configuration(configuration)
+        raise ConfigurationNotFound(
+            f"nothing is staged in {self.name}/{configuration}{did_you_mean(configuration, names)}; staged: "
+            f"{listed(names)}",
+            namespace=self.name,
+            configuration=configuration,
+        )
+
+    def _edits(
+        self, message: str, author: str | None, on_conflict: OnConflict, *, reads: bool
+    ) -> tuple[Callable[[], Editor], Finish]:
+        """Return how an edit begins, and how it is committed."""
+        sign(message, author)  # what is wrong is said before the block, not after it
+        _checked(on_conflict)
+
+        def begin() -> Editor:
+            self._view.check_open()
+            return Editor(self._view.snapshot(), reads=reads)
+
+        def finish(editor: Editor) -> Commit:
+            drafts = editor.end()
+            done = commit_together(self._backend, [self.work(drafts)], message, author, on_conflict) if drafts else None
+            return done or already_so(editor.revision, sign(message, author))
+
+        return begin, finish
 
     def _present(self) -> Snapshot:
         """Return the state to set out from: what does not follow may have any age, and own commits in between."""
@@ -480,23 +666,29 @@ class Namespace(Mapping[str, FrozenDict]):
                 namespace=self.name,
             )
 
-    def _explain(self, name: str, field: str | None, default: Any) -> Any:
-        """Decode what was not read before; return the field, the default, or say what is missing."""
+    def _explain(self, name: str, field: Field | None, default: Any) -> Any:
+        """Decode what was not read before; return what is asked for, the default, or say what is missing."""
+        path = () if field is None else as_path(field)
+        if not isinstance(name, str):
+            check_configuration(name)
         try:
             document = self._view.document(name)
         except ConfigurationNotFound:
             if default is RAISE:
                 raise
             return default
-        if field is None or field in document:
-            return document if field is None else document[field]
+        found = look(document, path)
+        if found is not MISSING:
+            return found
         if default is not RAISE:
             return default
+        within = look(document, path[:-1])
+        near = did_you_mean(path[-1], within) if isinstance(within, dict) else ""
         raise FieldNotFound(
-            f"no field {field!r} in {self.name}/{name}; it has: {', '.join(map(repr, document)) or 'none'}",
+            f"no {shown(as_field(path))} in {self.name}/{name}{near}; it has: {listed(document)}",
             namespace=self.name,
             configuration=name,
-            field=field,
+            field=as_field(path),
         )
 
     # --- asynchronous forms ----------------------------------------------------------------------
@@ -551,6 +743,12 @@ def _checked(on_conflict: OnConflict) -> OnConflict:
     if on_conflict not in ("raise", "mine", "theirs"):
         raise InvalidOption(f"on_conflict is 'raise', 'mine' or 'theirs', not {on_conflict!r}")
     return on_conflict
+
+
+def refuse_message(name: object) -> None:
+    """Say what is meant where a message stands in the place of a name."""
+    if isinstance(name, str) and any(letter.isspace() for letter in name):
+        raise InvalidName("this is no name, as it has blanks in it: did you mean persist(message=...)?")
 
 
 def sign(message: str, author: str | None = None) -> Signature:

@@ -76,7 +76,9 @@ class Reader:
 
 def touches(record: Record, config: str | None) -> bool:
     """Tell whether a commit concerns this configuration; every one concerns None."""
-    return config is None or config in record.steps or record.kind == "end"
+    if config is None or record.kind == "end":
+        return True
+    return config in record.steps and record.steps[config].changed
 
 
 def newest_revision(backend: Backend, namespace: str) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from confo import forks
@@ -20,6 +20,7 @@ from confo.changes import Draft, rebase
 from confo.codec import FrozenDict, decode
 from confo.entries import Entries
 from confo.errors import Closed, ConfigurationNotFound
+from confo.hints import did_you_mean, listed
 from confo.model import Entry, Snapshot
 from confo.staleness import Limit
 
@@ -65,6 +66,9 @@ class View:
         self.limit: Limit | None = None
         self.closed = ""
         self.drafts: dict[str, Draft] = {}
+        self.agreed: dict[str, int] = {}
+        """Drafts that are gone as somebody else wrote the same, and the revision that did (0: it was deleted); the next
+        commit tells."""
         self.sent: dict[str, Sent] = {}
         self._ahead: dict[str, int] = {}
         self.lock = threading.RLock()
@@ -190,10 +194,12 @@ class View:
             draft = self.drafts.get(name, Draft(committed, committed))
             self._lay({name: rebase(draft._replace(mine=edit(draft.mine)), committed)})
 
-    def discard(self, names: Iterable[str]) -> None:
+    def discard(self, names: Sequence[str]) -> None:
         """Drop the drafts of these documents."""
         self.check_open()
         with self.lock:
+            for name in names:
+                self.agreed.pop(name, None)
             dropped = [name for name in names if self.drafts.pop(name, None)]
             self._show(dropped)
 
@@ -323,10 +329,15 @@ class View:
     def _rebase(self, names: Iterable[str]) -> None:
         """Lay drafts over what the store has now; a document that cannot be read leaves its draft as it is."""
         for name in names:
+            draft = self.drafts[name]
             try:
-                self._keep(name, rebase(self.drafts[name], self.committed(name)))
+                laid = rebase(draft, self.committed(name))
             except ValueError:
                 continue
+            if laid.is_empty and not draft.is_empty:
+                entry = self.entries.get(name)
+                self.agreed[name] = entry.revision if entry else 0
+            self._keep(name, laid)
 
     def _lay(self, drafts: Mapping[str, Draft]) -> None:
         for name, draft in drafts.items():
@@ -365,8 +376,10 @@ class View:
         return document
 
     def _not_found(self, name: str) -> ConfigurationNotFound:
+        names = self.names()
         return ConfigurationNotFound(
-            f"no configuration {name!r} in namespace {self.namespace!r}",
+            f"no configuration {name!r} in namespace {self.namespace!r}{did_you_mean(name, names)}; it has: "
+            f"{listed(names)}",
             namespace=self.namespace,
             configuration=name,
         )

@@ -27,6 +27,7 @@ from confo_testkit.contract.additions import (
 from confo_testkit.contract.base import CONTRACT_VERSION, Contract, Reader
 from confo_testkit.contract.committing import CommittingContract
 from confo_testkit.contract.connection import ConnectionContract
+from confo_testkit.contract.editing import EditingContract
 from confo_testkit.contract.lifecycle import LifecycleContract
 from confo_testkit.contract.namespaces import NamespacesContract
 from confo_testkit.contract.processes import ProcessesContract
@@ -51,6 +52,7 @@ class BackendContract(
     NamespacesContract,
     ReadingContract,
     CommittingContract,
+    EditingContract,
     WatchingContract,
     LifecycleContract,
     ProcessesContract,

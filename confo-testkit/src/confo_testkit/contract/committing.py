@@ -169,6 +169,25 @@ class CommittingContract(Contract):
             expected = set()
         assert set(backend.load("sales").entries) == expected
 
+    def test_a_guard_alone(self, backend: Backend) -> None:
+        """A write of the bytes that are there, and a deletion of what is not there, are guards as any other.
+
+        So the core guards what a commit was computed from and does not change.
+        """
+        seen = put(backend, b"1", "a").revision
+        seen = backend.commit(
+            [Write("sales", "a", b"1", seen), Write("sales", "b", None, 0), Write("sales", "c", b"1", 0)]
+        )
+        assert {name: entry.data for name, entry in backend.load("sales").entries.items()} == {"a": b"1", "c": b"1"}
+        put(backend, b"2", "a")
+        put(backend, b"1", "a")  # the same bytes, and yet it moved
+        put(backend, b"1", "b")
+        for guard in (Write("sales", "a", b"1", seen), Write("sales", "b", None, 0)):
+            with pytest.raises(Conflict) as caught:
+                backend.commit([guard, Write("sales", "d", b"1", 0)])
+            assert caught.value.keys == ((guard.namespace, guard.name),)
+            assert backend.read("sales", ["d"]) == {}, "a guard was left out, as its write changes nothing"
+
     def test_senseless_commits(self, backend: Backend) -> None:
         """A commit of nothing, or of one name twice, is a mistake and said to be one."""
         with pytest.raises(InvalidCommit):

@@ -288,8 +288,11 @@ class BackendStateMachine(World):
 
     def _check_report(self, commit: Commit | None, changed: list[str], raced: object) -> None:
         """Compare what a commit said with what it did, and with the record it left."""
-        if commit is None:
+        if commit is None or commit.already_so:
             assert not changed, f"persist() said that it did nothing, and changed {changed}"
+            if commit is not None:
+                last = self.tool.load(NAMESPACE).revision
+                assert 0 < commit.revision <= last, f"it is so since revision {commit.revision}, of {last}"
         else:
             assert sorted(change.configuration for change in commit.changes) == sorted(changed)
             self.commits += 1
