@@ -61,7 +61,7 @@ def entries_of(kvs: Sequence[Message], cut: int) -> dict[str, Entry]:
     make, kind = tuple.__new__, Entry
     with _collector_paused():
         found = {
-            kv.key[cut:].decode("utf-8", "backslashreplace"): make(kind, (kv.value, kv.mod_revision)) for kv in kvs
+            kv.key[cut:].decode("utf-8", "backslashreplace"): make(kind, (kv.value, kv.mod_revision, "")) for kv in kvs
         }
     for name in [name for name in found if "/" in name or not name]:
         del found[name]
