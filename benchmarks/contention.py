@@ -4,14 +4,12 @@ How: two processes start together on one real etcd, each with 1,000 attempts.
 
     different fields   each persist sets a new field, ``<process>-<n>``. Afterwards the document must have all 2,000,
                        each with its value, and the history exactly one record of each.
-    the same field     each attempt reads a counter, stages the next number with the writer's name and persists with
-                       ``on_conflict="raise"``. ConflictError is a loser who was told; it discards and goes on. The
-                       counter must be the number of commits that returned, and in the history each commit's old value
-                       the new value of the one before: an overwrite that nobody was told of would break that chain.
-
-A counter is read and then set, two calls: between them another's change may come in by the watch, and ``set`` would
-then be an edit of that. So an attempt compares the revision of what it read with the one that it staged upon, and drops
-the edit if they differ ("moved between reading and staging").
+    the same field     each attempt adds one to a counter in ``edit()``. ConflictError is a loser who was told, and goes
+                       on. The counter must be the number of *calls* that returned without an error, whatever they
+                       returned, and in the history each commit's old value the new value of the one before: an
+                       overwrite that nobody was told of would break that chain.
+    control            the same with edits whose guards are left out, so that equal values agree: increments that were
+                       acknowledged are lost, and the count of calls must show it.
 
     python benchmarks/contention.py [--quick]
 """
@@ -28,7 +26,7 @@ from typing import Any
 
 from measure import Helper, Row, etcd, options, report
 
-from confo import Backends, ConflictError, Confo, Namespace, Retention
+from confo import Backends, ConflictError, Confo, Editor, Namespace, Retention
 from confo_etcd import EtcdBackend
 
 PROCESSES = ("left", "right")
@@ -56,25 +54,25 @@ def set_fields(pipe: Connection, port: int, me: str, count: int) -> None:
         pipe.recv()
 
 
-def count_up(pipe: Connection, port: int, me: str, count: int) -> None:
-    """Read a counter and persist the next number, and count what becomes of it."""
+def count_up(pipe: Connection, port: int, me: str, count: int, name: str, planted: bool) -> None:
+    """Add one to a counter again and again, and count what becomes of it."""
     told: Counter[str] = Counter()
+    if planted:
+        end = Editor.end
+        Editor.end = lambda self: {n: d._replace(guards=frozenset()) for n, d in end(self).items()}  # type: ignore[method-assign]
     with Confo("writer") as config:
         shared = opened(config, port)
         pipe.send("ready")
         pipe.recv()
         for _ in range(count):
-            seen = shared.snapshot()
-            shared.set("same", "counter", {"value": seen["same"]["counter"]["value"] + 1, "by": me})
-            if shared.snapshot().entries["same"].revision != seen.entries["same"].revision:
-                told["moved"] += 1
-                shared.discard()
-                continue
             try:
-                told["committed" if shared.persist(on_conflict="raise") else "nothing"] += 1
+                with shared.edit(author=me) as draft:
+                    draft[name]["counter"] += 1
             except ConflictError:
                 told["conflict"] += 1
-                shared.discard()
+                continue
+            told["acknowledged"] += 1
+            told["committed"] += draft.commit is not None and not draft.commit.already_so
         pipe.send(told)
         pipe.recv()
 
@@ -129,36 +127,47 @@ def fields(backend: EtcdBackend, port: int, count: int) -> list[Row]:
     ]
 
 
+def counted(backend: EtcdBackend, port: int, count: int, name: str, *, planted: bool) -> tuple[Counter[str], int]:
+    """Have the processes count; return what they were told together, and what the counter says."""
+    told, seconds = race(count_up, port, count, name, planted)
+    total: Counter[str] = sum(told, Counter())
+    final = json.loads(backend.read("shared", [name])[name].data)["counter"]
+    print(
+        f"{'control' if planted else 'the same field'}: {2 * count:,} attempts in {seconds:.1f} s: "
+        f"{total['acknowledged']:,} acknowledged, {total['conflict']:,} ConflictError; the counter says {final:,}"
+    )
+    return total, final
+
+
 def counter(backend: EtcdBackend, port: int, count: int) -> list[Row]:
     """Measure the same field."""
-    told, seconds = race(count_up, port, count)
-    total: Counter[str] = sum(told, Counter())
-    final = json.loads(backend.read("shared", ["same"])["same"].data)["counter"]["value"]
+    total, final = counted(backend, port, count, "same", planted=False)
     chain = [change["counter"] for change in records(backend, "same")]
     links = list(pairwise(chain))
-    whole = sum(
-        later["old"] == earlier["new"] and later["new"]["value"] == earlier["new"]["value"] + 1
-        for earlier, later in links
-    )
-    print(
-        f"the same field: {2 * count:,} attempts in {seconds:.1f} s: {total['committed']:,} committed, "
-        f"{total['conflict']:,} ConflictError, {total['moved']:,} moved between reading and staging, "
-        f"{total['nothing']:,} with nothing to commit"
-    )
+    whole = sum(later["old"] == earlier["new"] and later["new"] == earlier["new"] + 1 for earlier, later in links)
+    planted, found = counted(backend, port, max(count // 4, 100), "control", planted=True)
+    lost = planted["acknowledged"] - found
     return [
         Row(
-            "the same field: counter, and commits",
-            f"{final:,} and {total['committed']:,}",
-            f"{total['conflict'] + total['moved']:,} losers, each told",
+            "the same field: counter, and calls that were acknowledged",
+            f"{final:,} and {total['acknowledged']:,}",
+            f"{total['conflict']:,} losers, each told",
             "equal",
-            missed=final != total["committed"],
+            missed=final != total["acknowledged"],
         ),
         Row(
             "its history: old value = new value of the one before",
             f"{whole:,} of {len(links):,}",
             "none overwritten unseen" if whole == len(links) else f"{len(links) - whole:,} OVERWRITTEN",
             "all",
-            missed=whole != len(links) or len(links) != total["committed"],
+            missed=whole != len(links) or len(chain) != total["committed"] + 1,
+        ),
+        Row(
+            "control: edits without guards, found out",
+            f"{found:,} and {planted['acknowledged']:,}",
+            f"{lost:,} lost, as it must be",
+            "not equal",
+            missed=lost <= 0,
         ),
     ]
 
@@ -172,7 +181,8 @@ def main() -> None:
             config.activate_backend("etcd")
             config.create_namespace("shared")
             shared = config.namespace("shared")
-            shared.set("same", {"counter": {"value": 0, "by": "nobody"}}, None)
+            for name in ("same", "control"):
+                shared.set(name, {"counter": 0})
             shared.persist()
         backend = EtcdBackend.open({"host": "127.0.0.1", "port": server.port})
         try:

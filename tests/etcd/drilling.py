@@ -44,15 +44,16 @@ class Writer:
     """Commits in a thread of its own until told to stop.
 
     It increments counters that it shares with others, writes a pair of documents as one, and has one come and go.
-    What persist() told is kept: ``commits``, ``unknown`` (messages of commits of which not even that could be told)
-    and ``refused``, how many were surely not done. Anything else that it raised is ``error``. It rests for ``pace``
-    seconds after each.
+    What it was told is kept: ``acknowledged``, how many increments returned without an error, whatever they returned;
+    ``commits``, ``unknown`` (messages of commits of which not even that could be told) and ``refused``, how many were
+    surely not done. Anything else that it raised is ``error``. It rests for ``pace`` seconds after each.
     """
 
     def __init__(self, sales: Namespace, name: str, seed: int, *, pace: float = 0.0) -> None:
         self.sales = sales
         self.name = name
         self.pace = pace
+        self.acknowledged = 0
         self.commits: list[Commit] = []
         self.unknown: list[str] = []
         self.refused = 0
@@ -104,7 +105,7 @@ class Writer:
                 self._ending.set()
                 commit = None
             with self._news:
-                if commit is not None:
+                if commit is not None and not commit.already_so:
                     self.commits.append(commit)
                 self._news.notify_all()
             self._ending.wait(self.pace)
@@ -112,9 +113,11 @@ class Writer:
     def _commit(self, message: str) -> Commit | None:
         """Do one piece of work; None when somebody else was quicker, or when it surely or perhaps was not done."""
         chance = self._random.random()
-        stage = self._count if chance < 0.7 else self._pair if chance < 0.9 else self._come_or_go
         try:
-            commit = self.sales.persist(message=message, author=self.name) if stage() else None
+            if chance < 0.7:
+                return self._increment(message)
+            self._pair() if chance < 0.9 else self._come_or_go()
+            commit = self.sales.persist(message=message, author=self.name)
         except ConflictError:
             commit = None
         except OutcomeUnknown:
@@ -127,28 +130,27 @@ class Writer:
         self.sales.discard()
         return commit
 
-    def _count(self) -> bool:
-        """Stage the next number of a counter; False if the number that it was made of is not there any more."""
+    def _increment(self, message: str) -> Commit | None:
+        """Add one to a counter; every call that returns counts, also one that made no commit."""
         name = self._random.choice(COUNTERS)
-        seen = self.sales.get(name, "n", 0)
-        self.sales.set(name, "n", seen + 1)
-        return [(change.old or {"n": 0})["n"] for change in self.sales.diff()] == [seen]
+        with self.sales.edit(message=message, author=self.name) as draft:
+            draft.setdefault(name, {"n": 0})["n"] += 1
+        self.acknowledged += 1
+        return draft.commit
 
-    def _pair(self) -> bool:
+    def _pair(self) -> None:
         """Stage the same number in two documents, which a reader must never see differ."""
         number = self._random.randrange(10**9)
         for side in ("left", "right"):
             self.sales.set(f"{self.name}-{side}", {"number": number})
-        return True
 
-    def _come_or_go(self) -> bool:
+    def _come_or_go(self) -> None:
         """Stage the deletion of a document that is there, else its creation."""
         name = f"{self.name}-guest"
         if name in self.sales:
             self.sales.delete(name)
         else:
             self.sales.set(name, "host", self._random.choice(("::1", "127.0.0.1")))
-        return True
 
     # --- inside ----------------------------------------------------------------------------------
 
@@ -302,8 +304,15 @@ def verify_history(backend: EtcdBackend, writers: Sequence[Writer] = (), followe
         silent = {record.message for record in records if record.op_id not in reported}
         assert reported.items() <= there.items(), "a commit was reported that did not happen, or not at that revision"
         assert silent <= unknown, f"commits happened and were reported as not done: {sorted(silent)[:5]}"
-        counted = sum(1 for record in records if record.changes.keys() & set(COUNTERS))
-        assert sum(snapshot[name]["n"] for name in COUNTERS if name in snapshot) == counted, "increments were doubled"
+        counted = [record for record in records if record.changes.keys() & set(COUNTERS)]
+        found = sum(snapshot[name]["n"] for name in COUNTERS if name in snapshot)
+        assert found == len(counted), "increments were doubled"
+        # Of the calls that returned, whatever they returned, and of those of which nobody knew, what happened.
+        acknowledged = sum(writer.acknowledged for writer in writers)
+        learned = sum(record.message in unknown for record in counted)
+        assert found == acknowledged + learned, (
+            f"increments were lost: {acknowledged} acknowledged, {learned} of unknown outcome, the counters say {found}"
+        )
     for follower in followers:
         follower.wait_for(records[-1].revision)
         follower.verify()

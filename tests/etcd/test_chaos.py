@@ -17,14 +17,25 @@ from contextlib import ExitStack
 import grpc
 import pytest
 
-from confo import ANY, OutcomeUnknown, State, Write
+from confo import ANY, Editor, OutcomeUnknown, State, Write
+from confo.changes import Draft
 from confo.events import Hub
 from confo.outcome import TABLE, After, Meaning
 from confo.replica import Replica
 from confo_etcd.connection import Connection
 from confo_etcd.credentials import parse
 from confo_etcd.schema import schema
-from tests.etcd.drilling import SECONDS, Follower, Writer, following, read_history, summary, until, verify_history
+from tests.etcd.drilling import (
+    COUNTERS,
+    SECONDS,
+    Follower,
+    Writer,
+    following,
+    read_history,
+    summary,
+    until,
+    verify_history,
+)
 from tests.proxy import Proxy
 from tests.servers import EtcdCluster, EtcdServer, etcd_binary, free_ports
 
@@ -390,7 +401,8 @@ with following(endpoint, prefix=prefix) as sales, Writer(sales, name, int(seed),
     print("at work", flush=True)
     writer.wait_for(40)
     writer.finish()
-    print(json.dumps({"commits": {c.op_id: c.revision for c in writer.commits}, "unknown": writer.unknown}))
+    commits = {c.op_id: c.revision for c in writer.commits}
+    print(json.dumps({"commits": commits, "unknown": writer.unknown, "acknowledged": writer.acknowledged}))
 """
 
 
@@ -412,6 +424,8 @@ def test_processes(one, shop, prefix, seed, entering):
     there = {record.op_id: record.revision for record in read_history(shop)}
     assert {op: revision for each in told for op, revision in each["commits"].items()} == there
     assert not any(each["unknown"] for each in told)
+    counted = sum(document["n"] for name, document in shop.load("sales").items() if name in COUNTERS)
+    assert counted == sum(each["acknowledged"] for each in told), "increments that were acknowledged were lost"
 
 
 # --- controls: what is broken on purpose is found ------------------------------------------------
@@ -440,21 +454,19 @@ def doubled(monkeypatch):
 
     def redo(backend, work, signed, **options):
         for _ in range(10):
-            drafts = {one.replica: dict(one.replica.view.drafts) for one in work}
             try:
                 return persist(backend, work, signed, **options)
             except OutcomeUnknown:
                 signed = signature.new(signed.author, signed.message)
-                for replica, staged in drafts.items():
-                    replica.reload()
-                    for name, draft in staged.items():
-                        again(replica, name, draft)
+                work = [again(one) for one in work]
         raise AssertionError("it never ends")
 
-    def again(replica, name, draft):
-        if draft.mine is not None and "n" in draft.mine:
-            replica.view.discard([name])
-            replica.view.stage(name, lambda document: {"n": (document or {"n": 0})["n"] + 1})
+    def again(one):
+        one.replica.reload()
+        if one.drafts is None:
+            return one
+        found = {name: one.replica.view.committed(name) for name in one.drafts}
+        return one._replace(drafts={name: Draft(now, {"n": (now or {"n": 0})["n"] + 1}) for name, now in found.items()})
 
     monkeypatch.setattr("confo.namespace.persist", redo)
     for guarded, sent_before in ((True, False), (True, True)):
@@ -475,6 +487,21 @@ def test_control_of_redoing(broken_answers, backend, seed, entering, monkeypatch
     writer.wait_for(40)
     with pytest.raises(AssertionError, match="reported as not done|doubled"):
         finish(backend, [writer], [])
+
+
+def test_control_of_agreeing(server, prefix, backend, seed, entering, monkeypatch):
+    """A core that takes an equal value for an agreement loses increments that it acknowledged, which is found."""
+    end = Editor.end
+    monkeypatch.setattr(Editor, "end", lambda self: {n: d._replace(guards=frozenset()) for n, d in end(self).items()})
+    endpoint = server.endpoint
+    writers = [
+        entering(Writer(entering(following(endpoint, prefix=prefix)), name, seed))
+        for name in ("anna", "berta", "clara")
+    ]
+    for writer in writers:
+        writer.wait_for(60)
+    with pytest.raises(AssertionError, match="increments were lost"):
+        finish(backend, writers, [])
 
 
 def test_control_of_not_looking(broken_answers, backend, seed, entering, monkeypatch):
