@@ -274,7 +274,7 @@ def test_bad_values(config, arguments, message):
     [
         (({}, "new", "nope"), BackendNotInstalled, "kind 'nope'.*installed: .*memory"),
         (({}, "new", 7), CredentialsError, "backend_type is a kind.*not int"),
-        (({"hots": "x"}, "new", "memory"), CredentialsError, "'hots'"),
+        (({"hots": "x"}, "new", "memory"), CredentialsError, '"hots"'),
         (("host", "new", "memory"), CredentialsError, "credentials of backend 'new' are a dict, not str"),
         (({}, "", "memory"), CredentialsError, "name is a text that is not empty"),
         (({}, "store", "memory"), BackendExists, "loaded as 'store' already: choose another name"),
@@ -401,11 +401,11 @@ def test_open_by_url(credentials):
     [
         ("memory", CredentialsError, "begins with a kind and '://'"),
         ("nope://h/sales", BackendNotInstalled, "no backend of kind .nope. is installed"),
-        ("memory://shop/sales?hots=1", CredentialsError, "'hots'"),
+        ("memory://shop/sales?hots=1", CredentialsError, '"hots"'),
         ("memory://shop/a/b", CredentialsError, "memory://store/namespace"),
         ("memory://shop/sales#x", CredentialsError, "no '#'"),
         ("memory://[shop/sales", CredentialsError, "this is no URL"),
-        ("memory://user:hunter2@shop/sales", CredentialsError, "'password'"),
+        ("memory://user:hunter2@shop/sales", CredentialsError, '"user"'),
         (3, CredentialsError, "a URL is a text, not int"),
     ],
 )

@@ -544,7 +544,12 @@ def test_before_it_is_open(outage):
 @pytest.mark.parametrize("stand_in", [OpeningBackend, GuardedBackend, FaultyBackend])
 def test_nothing_of_the_seam_is_left_out(stand_in):
     """What stands for a backend passes on the whole seam: an optional member that it forgot would be a default."""
-    inherited = {"open", "url_credentials", "create_credentials"}  # asked of the class, before anything is opened
+    inherited = {
+        "open",
+        "url_credentials",
+        "create_credentials",
+        "credential_names",
+    }  # asked of the class, before anything is opened
     members = {name for name in vars(Backend) if not name.startswith("_")} - inherited
     assert members - set(vars(stand_in)) == set()
 

@@ -46,61 +46,90 @@ BAD = [
     ({"hots": "x"}, f'the etcd backend knows no credential "hots": did you mean "host"? {TAKES}'),
     ({"zzz": "x"}, f'the etcd backend knows no credential "zzz". {TAKES}'),
     ({"host": 5}, 'credential "host" is a str, not int'),
-    ({"host": ""}, 'credential "host" is empty'),
+    ({"host": ""}, 'credential "host" is empty or has a NUL'),
     (
         {"host": "127.0.0.1:2379"},
-        'credential "host": \'127.0.0.1:2379\' is not a host; the port has a credential of its own, "port"',
+        'credential "host" is not a host, but a text of 14 characters; the port has a credential of its own, "port"',
     ),
     (
         {"host": "http://etcd"},
-        'credential "host": \'http://etcd\' is not a host; the port has a credential of its own, "port"',
+        'credential "host" is a URL: give the host alone',
     ),
     (
         {"host": "kabelo:hunter2@etcd"},
-        'credential "host": \'etcd\' is not a host; the port has a credential of its own, "port"',
+        'credential "host" has a user or a password in it: give them as "user" and "password", and the host alone here',
     ),
     (
         {"endpoints": ["https://kabelo:hunter2@etcd:1"]},
-        'endpoint "etcd:1" is not of the form "host:port", for example "10.0.0.1:2379"',
+        (
+            'credential "endpoints", item 1 has a user or a password in it: give them as "user" and "password", and '
+            "the host alone here"
+        ),
     ),
-    ({**HOST, "port": "http"}, "credential \"port\": the port is a number from 1 to 65535, not 'http'"),
-    ({**HOST, "port": 0}, 'credential "port": the port is a number from 1 to 65535, not 0'),
-    ({**HOST, "port": 65536}, 'credential "port": the port is a number from 1 to 65535, not 65536'),
+    ({**HOST, "port": "http"}, 'credential "port": the port is a number from 1 to 65535, not a text of 4 characters'),
+    ({**HOST, "port": 0}, 'credential "port": the port is a number from 1 to 65535, not one out of that range'),
+    ({**HOST, "port": 65536}, 'credential "port": the port is a number from 1 to 65535, not one out of that range'),
     ({**HOST, "port": True}, 'credential "port": the port is a number from 1 to 65535, not bool'),
     ({**HOST, "port": 2379.0}, 'credential "port": the port is a number from 1 to 65535, not float'),
+    (
+        {"host": None},
+        (
+            'credential "host" is None (an environment variable that is not set?); the etcd backend needs it, or '
+            '"endpoints" for several servers'
+        ),
+    ),
+    (
+        {**HOST, "user": "kabelo", "password": None},
+        (
+            'credential "user" is given without "password", which is None (an environment variable that is not set?): '
+            "give both or neither"
+        ),
+    ),
     ({**HOST, "endpoints": ["a:1"]}, 'credentials "endpoints" and "host" are both given: give one of them'),
     ({"port": 1, "endpoints": ["a:1"]}, 'credentials "endpoints" and "port" are both given: give one of them'),
-    ({"endpoints": "a:1"}, 'credential "endpoints" is a list of "host:port", not str'),
+    ({"endpoints": "a"}, 'credential "endpoints", item 1 is not of the form "host:port", for example "10.0.0.1:2379"'),
     ({"endpoints": 5}, 'credential "endpoints" is a list of "host:port", not int'),
-    ({"endpoints": [("a", 1)]}, 'credential "endpoints" is a list of "host:port"; one is tuple'),
+    ({"endpoints": [("a", 1)]}, 'credential "endpoints", item 1 is a "host:port", not tuple'),
     ({"endpoints": []}, 'credential "endpoints" is empty: give at least one "host:port"'),
-    ({"endpoints": ["a"]}, 'endpoint "a" is not of the form "host:port", for example "10.0.0.1:2379"'),
     (
-        {"endpoints": ["http://a:1"]},
-        'endpoint "http://a:1" is not of the form "host:port", for example "10.0.0.1:2379"',
+        {"endpoints": ["a:1", "a"]},
+        'credential "endpoints", item 2 is not of the form "host:port", for example "10.0.0.1:2379"',
     ),
-    ({"endpoints": ["a:b"]}, "endpoint \"a:b\": the port is a number from 1 to 65535, not 'b'"),
+    ({"endpoints": ["http://a:1"]}, 'credential "endpoints", item 1 is a URL: give the host alone'),
+    (
+        {"endpoints": ["a:b"]},
+        'credential "endpoints", item 1: the port is a number from 1 to 65535, not a text of 1 character',
+    ),
     ({**HOST, "user": "kabelo"}, 'credential "user" is given without "password": give both or neither'),
     ({**HOST, "password": "hunter2"}, 'credential "password" is given without "user": give both or neither'),
     ({**HOST, "user": "kabelo", "password": 5}, 'credential "password" is a str, not int'),
     ({**HOST, "cert_cert": "a"}, 'credential "cert_cert" is given without "cert_key": a client certificate needs both'),
     ({**HOST, "cert_key": "a"}, 'credential "cert_key" is given without "cert_cert": a client certificate needs both'),
-    ({**HOST, "ca_cert": b"pem"}, 'credential "ca_cert" is the path of a PEM file, not bytes'),
+    ({**HOST, "ca_cert": 5}, 'credential "ca_cert" is the path of a PEM file, or its text, not int'),
     (
         {**HOST, "ca_cert": "/nowhere/ca.pem"},
-        "credential \"ca_cert\": cannot read '/nowhere/ca.pem': No such file or directory",
+        (
+            'credential "ca_cert": cannot read the file of this path (a text of 15 characters): No such file or '
+            "directory; give the path of a PEM file, or its text, which begins with -----BEGIN"
+        ),
     ),
-    ({**HOST, "ca_cert": "/dev/null"}, "credential \"ca_cert\": '/dev/null' is not a PEM file"),
-    ({**HOST, "prefix": ""}, 'credential "prefix" is empty'),
-    ({**HOST, "prefix": b"/x/"}, 'credential "prefix" is a str, not bytes'),
-    ({**HOST, "prefix": "/a\0b/"}, 'credential "prefix" has characters that cannot be printed'),
-    ({**HOST, "timeout": 0}, 'credential "timeout" is a number of seconds above 0, not 0'),
-    ({**HOST, "timeout": "soon"}, "credential \"timeout\" is a number of seconds above 0, not 'soon'"),
-    ({**HOST, "timeout": float("inf")}, 'credential "timeout" is a number of seconds above 0, not inf'),
-    ({**HOST, "timeout": float("nan")}, 'credential "timeout" is a number of seconds above 0, not nan'),
+    (
+        {**HOST, "ca_cert": "/dev/null"},
+        (
+            'credential "ca_cert": cannot read the file of this path (a text of 9 characters): it is no file; give the '
+            "path of a PEM file, or its text, which begins with -----BEGIN"
+        ),
+    ),
+    ({**HOST, "prefix": ""}, 'credential "prefix" is empty or has a NUL'),
+    ({**HOST, "prefix": b"/x/"}, 'credential "prefix" is a str, not 3 bytes'),
+    ({**HOST, "prefix": "/a\nb/"}, 'credential "prefix" has characters that cannot be printed'),
+    ({**HOST, "timeout": 0}, 'credential "timeout" is a number of seconds above 0, not int'),
+    ({**HOST, "timeout": "soon"}, 'credential "timeout" is a number of seconds above 0, not a text of 4 characters'),
+    ({**HOST, "timeout": float("inf")}, 'credential "timeout" is a number of seconds above 0, not float'),
+    ({**HOST, "timeout": float("nan")}, 'credential "timeout" is a number of seconds above 0, not float'),
     ({**HOST, "timeout": True}, 'credential "timeout" is a number of seconds above 0, not bool'),
     ({**HOST, "timeout": [5]}, 'credential "timeout" is a number of seconds above 0, not list'),
-    ({**HOST, "insecure": "yes"}, 'credential "insecure" is True or False, not str'),
+    ({**HOST, "insecure": "yes"}, 'credential "insecure" is True or False, not a text of 3 characters'),
     (
         {"endpoints": ["127.0.0.1:1", "etcd.example:2379"], "user": "kabelo", "password": "hunter2"},
         (
@@ -135,7 +164,9 @@ def test_password_over_a_trusted_network():
 def test_no_secret_in_the_repr(tmp_path):
     """Neither a password nor a key is shown."""
     pem = tmp_path / "any.pem"
-    pem.write_text("-----BEGIN SECRET-----")
+    pem.write_text(
+        "".join(f"-----BEGIN {label}-----\nSECRET\n-----END {label}-----\n" for label in ("CERTIFICATE", "PRIVATE KEY"))
+    )
     files = dict.fromkeys(("ca_cert", "cert_cert", "cert_key"), pem)
     credentials = parse({"host": "etcd.example", "user": "kabelo", "password": "hunter2", **files})
     assert credentials.tls

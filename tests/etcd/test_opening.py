@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import grpc
 import pytest
@@ -167,15 +168,16 @@ def test_tls(label, authority, opening):
         assert news(backend.watch("sales", revision - 1)).revision == revision
 
 
-def test_mutual_tls(tls_server, authority, opening):
-    """With a client certificate a server that asks for one is satisfied."""
+@pytest.mark.parametrize("form", [str, Path.read_text, Path.read_bytes])
+def test_mutual_tls(tls_server, authority, opening, form):
+    """With a client certificate, given by paths or as PEM texts, a server that asks for one is satisfied."""
     certificate, key = authority.sign("client")
     backend = opening(
         host="127.0.0.1",
         port=tls_server.port,
-        ca_cert=str(authority.certificate),
-        cert_cert=str(certificate),
-        cert_key=str(key),
+        ca_cert=form(authority.certificate),
+        cert_cert=form(certificate),
+        cert_key=form(key),
     )
     assert backend.namespaces() == []
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
+import tempfile
+from pathlib import Path
 
 import pytest
 from kazoo.client import KazooClient
@@ -121,14 +123,19 @@ def test_nothing_secret_is_logged(server, prefix, opening, caplog):
 # --- TLS -----------------------------------------------------------------------------------------
 
 
-def test_mutual_tls(encrypted, authority, prefix, opening):
-    """With certificates on both sides everything works, a user's password included."""
+@pytest.mark.parametrize("form", [str, Path.read_text, lambda path: path.read_text().replace("\n", "\\n")])
+def test_mutual_tls(encrypted, authority, prefix, opening, form):
+    """With certificates on both sides everything works, a user's password included.
+
+    They are paths, or the PEM texts themselves as an environment variable has them; of a text nothing stays on disk.
+    """
     certificate, key = authority.sign("client")
+    temporary = set(Path(tempfile.gettempdir()).glob("confo-*"))
     backend = opening(
         hosts=f"127.0.0.1:{encrypted.secure_port}",
-        ca_cert=str(authority.certificate),
-        cert_cert=certificate,
-        cert_key=key,
+        ca_cert=form(authority.certificate),
+        cert_cert=form(certificate),
+        cert_key=form(key),
         user="owner",
         password="right",
         prefix=prefix,
@@ -137,6 +144,7 @@ def test_mutual_tls(encrypted, authority, prefix, opening):
     names = [f"n{number:03d}" for number in range(300)]
     revision = backend.commit([Write("sales", name, b"x" * 1000, 0) for name in names])
     assert len(backend.load("sales").entries) == 300
+    assert set(Path(tempfile.gettempdir()).glob("confo-*")) == temporary
     watch = backend.watch("sales", revision)
     next(watch)
     backend.commit([Write("sales", name, b"y", ANY) for name in names])

@@ -108,6 +108,8 @@ class Backend(ABC):
     """One opened store."""
 
     capabilities: Capabilities
+    credential_names: ClassVar[Sequence[str]] = ()
+    """The names of all credentials that it takes, for those who list or check them."""
     create_credentials: ClassVar[Mapping[str, object]] = {}
     """Credentials that make ``open`` create a store that is not there yet, such as ``{"create": True}`` of a folder."""
 

@@ -33,11 +33,10 @@ def parse(url: str) -> Target:
     """
     if not isinstance(url, str):
         raise CredentialsError(f"a URL is a text, not {type(url).__name__}")
-    try:
-        parts = urlsplit(url)
-        query = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
-    except ValueError:
-        raise CredentialsError("this is no URL; write it like etcd://127.0.0.1:2379/sales") from None
+    split = _split(url)
+    if split is None:
+        raise CredentialsError("this is no URL; write it like etcd://127.0.0.1:2379/sales")
+    parts, query = split
     if parts.fragment or url.endswith("#"):
         raise CredentialsError("a URL has no '#': write it as %23 where it is part of a password")
     if not parts.scheme:
@@ -59,6 +58,15 @@ def parse(url: str) -> Target:
         **{name: _value(text) for name, text in query.items()},
     }
     return Target(kind, backend, credentials, unquote(namespace) or None)
+
+
+def _split(url: str) -> tuple[SplitResult, dict[str, str]] | None:
+    """Return the parts of a URL and of its query, None if it is none: their errors quote it, and none is kept."""
+    try:
+        parts = urlsplit(url)
+        return parts, dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError:
+        return None
 
 
 def _user(parts: SplitResult) -> dict[str, object]:

@@ -20,7 +20,7 @@ from confo import (
     Write,
 )
 from confo_etcd import committing, reading
-from confo_etcd.credentials import parse
+from confo_etcd.credentials import ALLOWED, parse
 from confo_etcd.layout import Layout, entries_of, past
 from confo_etcd.position import Position
 from confo_etcd.schema import schema
@@ -47,6 +47,8 @@ class EtcdBackend(Backend):
         shared=True,
         reads_past=True,
     )
+
+    credential_names = ALLOWED
 
     def __init__(self, session: Session, layout: Layout) -> None:
         self._session = session

@@ -34,6 +34,7 @@ class FileBackend(Backend):
         every_commit=False,
         shared=True,
     )
+    credential_names = credentials.ALLOWED
     create_credentials: ClassVar[Mapping[str, object]] = {"create": True}
 
     def __init__(self, store: Store) -> None:

@@ -15,6 +15,7 @@ from confo import (
     Capabilities,
     Closed,
     CredentialsError,
+    CredentialsReader,
     Entry,
     InvalidCommit,
     Snapshot,
@@ -43,6 +44,8 @@ class MemoryBackend(Backend):
         shared=False,
     )
 
+    credential_names = ("store", "history")
+
     def __init__(self, store: Store) -> None:
         self.store = store
         self._closed = False
@@ -50,17 +53,8 @@ class MemoryBackend(Backend):
     @classmethod
     def open(cls, credentials: Mapping[str, object]) -> Self:
         """Open the store called ``store``, or a private one; ``history`` (1,000) bounds what watches can resume."""
-        unknown = sorted(set(credentials) - {"store", "history"})
-        if unknown:
-            raise CredentialsError(
-                f"the memory backend knows no credential {unknown[0]!r}; it takes 'store' and 'history'"
-            )
-        name, history = credentials.get("store"), credentials.get("history", 1000)
-        if name is not None and not (isinstance(name, str) and name):
-            raise CredentialsError("the memory backend's 'store' is a name: a text that is not empty")
-        if not isinstance(history, int) or isinstance(history, bool) or history < 1:
-            raise CredentialsError("the memory backend's 'history' is a number of commits, 1 or more")
-        return cls(open_store(name, history))
+        reader = CredentialsReader(credentials, "the memory backend", cls.credential_names)
+        return cls(open_store(reader.text("store"), reader.count("history", 1000, "a number of commits")))
 
     @classmethod
     def url_credentials(cls, location: str, folder: str) -> dict[str, object]:

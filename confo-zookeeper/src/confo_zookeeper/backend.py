@@ -23,7 +23,7 @@ from confo import (
 )
 from confo_zookeeper import committing, reading
 from confo_zookeeper.attempts import Attempts, refusal
-from confo_zookeeper.credentials import parse
+from confo_zookeeper.credentials import ALLOWED, parse
 from confo_zookeeper.layout import Layout
 from confo_zookeeper.outcome import translate
 from confo_zookeeper.reading import children, entry, get, get_or_stat, look
@@ -51,6 +51,8 @@ class ZookeeperBackend(Backend):
         every_commit=False,
         shared=True,
     )
+
+    credential_names = ALLOWED
 
     def __init__(self, session: Session, layout: Layout) -> None:
         self._session = session

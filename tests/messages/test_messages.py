@@ -1,0 +1,56 @@
+"""Every mistake on the pages beside this file gets the message that stands there, and one traceback."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import logging
+import traceback
+
+import pytest
+
+import confo
+from tests.messages.pages import Mistake, mistakes, read
+
+MISTAKES = list(mistakes())
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=map(repr, MISTAKES))
+def test_message(mistake, request, caplog):
+    """The mistake is answered with what its page says: the error or the line in the log, and nothing printed above."""
+    names = fixtures_in(mistake.code, request)
+    lines = compile(mistake.code, f"{mistake.page}.md", "exec")
+    if mistake.kind in logging.getLevelNamesMapping():
+        with caplog.at_level(mistake.kind, "confo"):
+            exec(lines, {"confo": confo, **names})
+        said = [record.getMessage() for record in caplog.records if record.levelname == mistake.kind]
+        assert any(mistake.is_told_by(text) for text in said), said
+        return
+    with pytest.raises(Exception) as caught:
+        exec(lines, {"confo": confo, **names})
+    assert type(caught.value).__name__ == mistake.kind, caught.value
+    assert mistake.is_told_by(str(caught.value)), str(caught.value)
+    printed = "".join(traceback.format_exception(caught.value))
+    assert printed.count("Traceback (most recent call last)") == 1, printed
+
+
+def test_a_page_that_is_wrong_is_found():
+    """The control: another text, another class or no error do not pass, and a block without a message is refused."""
+    entry = "## A\n\n```python\n1 / 0\n```\n\n> ZeroDivisionError: division\n> by <what> at <port>\n"
+    (mistake,) = read("page", entry)
+    assert mistake == Mistake("page", "A", "1 / 0\n", "ZeroDivisionError", "division by <what> at <port>")
+    assert mistake.is_told_by("division by zero at 2379")
+    assert not mistake.is_told_by("division by at 2379")
+    assert not mistake.is_told_by("a division by zero at 2379")
+    with pytest.raises(ValueError, match="page.md has 2 blocks of Python, and 1"):
+        read("page", entry + "\n## B\n\n```python\npass\n```\n")
+
+
+def fixtures_in(code, request):
+    """Return the fixtures that some lines name."""
+    found = {}
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Name):
+            with contextlib.suppress(pytest.FixtureLookupError):
+                found[node.id] = request.getfixturevalue(node.id)
+    return found
