@@ -400,7 +400,8 @@ def test_kept_as_stored(config, outage):
     wait_until(lambda: file_of(config).read() is not None)
     found = file_of(config).read()
     assert (found.identity, found.revision) == (outage.tool.identity, revision)
-    assert found.entries() == outage.tool.load("sales").entries
+    stored = outage.tool.load("sales").entries
+    assert found.entries() == {name: entry for name, entry in stored.items() if name != "odd"}, "what cannot be read"
     assert abs(found.known_at - time.time()) < 60
 
 

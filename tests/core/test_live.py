@@ -21,7 +21,6 @@ from confo import (
     InvalidOption,
     NotSupported,
     State,
-    UnreadableDocument,
     Write,
 )
 from confo.codec import decode
@@ -352,19 +351,6 @@ def test_a_slow_callback_gets_fewer_events_that_say_so(sales, store):
     for name in ("n0", "n1"):
         mine = [event for event in heard.events if event.configuration == name]
         assert [event.old for event in mine[1:]] == [event.new for event in mine[:-1]]
-
-
-def test_events_of_unreadable_documents(sales, store):
-    """A document that cannot be read is an event whose document raises with its place."""
-    heard = Heard()
-    with sales.on_change(heard, config="bad"):
-        put(store, bad=b"{")
-        put(store, bad=b'{"n": 1}')
-        first, second = heard.wait_for(2)
-    with pytest.raises(UnreadableDocument, match="sales/bad"):
-        first.new  # noqa: B018 - asking is the test
-    assert first.old is None
-    assert second.new == {"n": 1}
 
 
 def test_a_field_without_its_configuration(sales):

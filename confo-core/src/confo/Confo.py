@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypedDict, overload
 
 from confo import forks, plugins
 from confo.asynchronous import in_thread
@@ -62,6 +62,9 @@ _all: set[Confo] = set()
 """Those with a loaded backend: what has threads is closed at exit, also when nobody holds it any more."""
 
 
+WhenUnreadable: TypeAlias = Literal["last-good", "raise"]
+
+
 class LoadOptions(TypedDict, total=False):
     """The options of ``load_backend``, for those who check types."""
 
@@ -70,6 +73,7 @@ class LoadOptions(TypedDict, total=False):
     timeout: float | None
     history: bool | Retention
     follow: bool
+    unreadable: WhenUnreadable
 
 
 class Confo:
@@ -120,12 +124,14 @@ class Confo:
         timeout: float | None = None,
         history: bool | Retention = True,
         follow: bool = True,
+        unreadable: WhenUnreadable = "last-good",
     ) -> None:
         """Open a store and keep it under a name of your choice.
 
         ``backend_type`` is a constant of ``confo.Backends``, or a backend's class. With ``history`` every commit
         leaves a record beside the documents. With ``follow`` a namespace is kept up to date from its first use on;
-        without, it is read once, and again by ``reload()``.
+        without, it is read once, and again by ``reload()``. ``unreadable`` is what reads get where the store holds
+        what is no document: "last-good" the last one that could be read, or "raise" UnreadableDocument.
 
         ``start`` is for this call and for the first use of each namespace: "require" has the store's own state, or
         raises; "wait:10" tries again for 10 seconds before it raises; "last-known-good" takes what was kept of a
@@ -144,6 +150,8 @@ class Confo:
             raise CredentialsError(
                 f"credentials of backend {name!r} are a dict, not {type(credentials).__name__}", backend=name
             )
+        if unreadable not in ("last-good", "raise"):
+            raise InvalidOption(f"unreadable is 'last-good' or 'raise', not {type(unreadable).__name__}")
         policy = parse_start(start, timeout)
         given = dict(credentials)
         with self._lock:
@@ -162,7 +170,14 @@ class Confo:
                 raise
             _all.add(self)
             self._loaded[name] = Loaded(
-                name, backend_type, backend, history=_retention(history), follow=follow, start=policy, cache=kept
+                name,
+                backend_type,
+                backend,
+                history=_retention(history),
+                follow=follow,
+                start=policy,
+                cache=kept,
+                serve_last_good=unreadable == "last-good",
             )
 
     async def aload_backend(
@@ -226,8 +241,10 @@ class Confo:
         """Return plain data for a readiness probe: is every namespace in use followed and fresh, and what of each.
 
         {"ready": bool, "serving": bool, "backends": {name: {"kind", "ready", "serving", "namespaces": {name: {"state",
-        "revision", "age", "source", "error"}}}}}; ``age`` in seconds; no values. Asks no store. "serving" is true
-        also for what is stale: it is false when a read would raise, beyond a limit of staleness or when closed.
+        "revision", "age", "source", "error", "unreadable"}}}}}; ``age`` in seconds; "unreadable" {configuration:
+        reason}; no values. Asks no store. A document that cannot be read is listed and does not make it unready, as the
+        last good one is served. "serving" is true also for what is stale: it is false when a read would raise, beyond a
+        limit of staleness or when closed.
         """
         backends = {name: loaded.health() for name, loaded in self._loaded.copy().items()}
         return {

@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     )
     from confo.events import Event, Subscription
     from confo.hookspecs import hookimpl
-    from confo.model import MISSING, Change, ChangeSet, Collision, Commit, Entry, Snapshot, State, Status
+    from confo.model import MISSING, Change, ChangeSet, Collision, Commit, Entry, Snapshot, State, Status, Unreadable
     from confo.namespace import Namespace
     from confo.retention import Retention
 
@@ -142,6 +142,7 @@ __all__ = [
     "TooLarge",
     "TooStale",
     "UnknownConstant",
+    "Unreadable",
     "UnreadableDocument",
     "UnsupportedServer",
     "Watch",
@@ -164,7 +165,8 @@ _HOME = {  # where a name lives that is not an error
     ),
     **dict.fromkeys(("FrozenDict", "FrozenList"), "confo.codec"),
     **dict.fromkeys(
-        ("MISSING", "Change", "ChangeSet", "Collision", "Commit", "Entry", "Snapshot", "State", "Status"), "confo.model"
+        ("MISSING", "Change", "ChangeSet", "Collision", "Commit", "Entry", "Snapshot", "State", "Status", "Unreadable"),
+        "confo.model",
     ),
     **dict.fromkeys(("Event", "Subscription"), "confo.events"),
     **dict.fromkeys(("aconnect", "connect", "open"), "confo.entry"),

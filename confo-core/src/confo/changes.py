@@ -8,7 +8,7 @@ win, two edits of the same path collide, and nobody decides in silence.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from confo.codec import FrozenDict
 from confo.model import MISSING, Change, Collision, same
@@ -16,6 +16,10 @@ from confo.paths import Path, as_field, look, put
 
 Document: TypeAlias = Mapping[str, Any]
 OnConflict: TypeAlias = Literal["raise", "mine", "theirs"]
+
+
+UNREADABLE: Final = FrozenDict({"\x00unreadable": True})
+"""Stands for a document of the store that cannot be read, as the base of a draft that shall replace it as a whole."""
 
 
 class Draft(NamedTuple):
@@ -160,4 +164,6 @@ def _overlap(one: Path, other: Path) -> bool:
 
 
 def _frozen(value: Any) -> Any:
+    if value is UNREADABLE:
+        return MISSING
     return FrozenDict(value) if type(value) is dict else value

@@ -120,8 +120,8 @@ def decode(data: bytes, *, namespace: str, configuration: str, problem: str = ""
     except _Refused as refused:
         reason = str(refused)
     raise UnreadableDocument(
-        f"{namespace}/{configuration} in the store is not a document: {reason}. It is left untouched "
-        "there; repair or remove it with the store's own tool",
+        f"{namespace}/{configuration} in the store is not a document: {reason}. It is left untouched there: repair it "
+        "with the store's own tool, or replace it by set() of a whole document, delete() or rollback()",
         namespace=namespace,
         configuration=configuration,
     )

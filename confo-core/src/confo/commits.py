@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from confo import extensions
 from confo.backend import ANY, Backend, Write
-from confo.changes import Document, Draft, OnConflict, collisions, merge, rebase, unchanged
+from confo.changes import UNREADABLE, Document, Draft, OnConflict, collisions, merge, rebase, unchanged
 from confo.codec import FrozenDict, encode
 from confo.errors import BackendUnavailable, Conflict, ConflictError, ConfoError, OutcomeUnknown, TooLarge
 from confo.history import TRIMMED, Signature, op_id_of, record_write
@@ -155,7 +155,8 @@ def difference(replica: Replica, names: Sequence[str]) -> ChangeSet:
     view = replica.view
     with view.lock:
         drafts = {name: view.drafts[name] for name in names if name in view.drafts}
-        merges = {name: (merge(draft, view.committed(name)), view.committed(name)) for name, draft in drafts.items()}
+        theirs = {name: view.theirs(name, draft) for name, draft in drafts.items()}
+        merges = {name: (merge(draft, theirs[name]), theirs[name]) for name, draft in drafts.items()}
         return ChangeSet(
             _change(view.namespace, name, theirs, merged.draft.mine)
             for name, (merged, theirs) in merges.items()
@@ -171,7 +172,7 @@ def _take(work: Work, signature: Signature, on_conflict: OnConflict, newest: int
         source = view.drafts if work.drafts is None else work.drafts
         drafts = {name: source[name] for name in work.names if name in source}
         for name, draft in drafts.items():
-            theirs = view.committed(name)
+            theirs = view.theirs(name, draft)
             merged = merge(draft, theirs, keep=on_conflict)
             lost += collisions(view.namespace, name, merged.clashes)
             if merged.clashes:
@@ -200,7 +201,7 @@ def _take(work: Work, signature: Signature, on_conflict: OnConflict, newest: int
 
 
 def _change(namespace: str, name: str, old: Document | None, new: Document | None) -> Change:
-    sides = [None if side is None else FrozenDict(side) for side in (old, new)]
+    sides = [None if side is None or side is UNREADABLE else FrozenDict(side) for side in (old, new)]
     return Change(namespace, name, *sides)
 
 

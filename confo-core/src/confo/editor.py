@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, overload
 
-from confo.changes import Document, Draft
+from confo.changes import UNREADABLE, Document, Draft
 from confo.codec import thaw
 from confo.edits import Edit, with_document, with_field, without_document, without_field
 from confo.errors import Closed, ConfigurationNotFound, FieldNotFound, InvalidName
@@ -59,12 +59,13 @@ class Editor(MutableMapping[str, Any]):
         return DocumentEditor(self, name, ())
 
     def __setitem__(self, name: str, document: Mapping[str, Any]) -> None:
-        """Replace a whole document, or create it."""
+        """Replace a whole document, also one that cannot be read, or create it."""
         self.write(name, (), with_document(self.namespace, name, document))
 
     def __delitem__(self, name: str) -> None:
-        """Delete a configuration; ConfigurationNotFound."""
-        self[name]
+        """Delete a configuration, also one that cannot be read; ConfigurationNotFound."""
+        if name not in self._snapshot.unreadable:
+            self[name]
         self.write(name, (), without_document)
 
     def __iter__(self) -> Iterator[str]:
@@ -145,9 +146,11 @@ class Editor(MutableMapping[str, Any]):
 
     def write(self, name: str, path: Path, edit: Edit) -> None:
         """Write at a path of a document."""
-        page = self._page(name)
         if self._over:
             raise Closed(f"this edit of {self.namespace} is over: begin another", namespace=self.namespace)
+        if not path and name in self._snapshot.unreadable:  # what is written replaces it as a whole
+            self._pages[name] = _Page(UNREADABLE)
+        page = self._page(name)
         page.mine = edit(page.mine)
         page.written.add(path)
 

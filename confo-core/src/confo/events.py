@@ -79,8 +79,17 @@ class Event:
 
     @property
     def new(self) -> FrozenDict | None:
-        """The document after, None if there is none; UnreadableDocument if it is none that can be read."""
-        return self._decode(self._entries[1])
+        """The document after, None if there is none; of kind "unreadable" the last good one, which is served on.
+
+        UnreadableDocument if it is none that can be read.
+        """
+        return self.old if self.kind == "unreadable" else self._decode(self._entries[1])
+
+    @property
+    def problem(self) -> str | None:
+        """Why the document cannot be read, for an event of kind "unreadable"; None for all others."""
+        entry = self._entries[1]
+        return entry.problem if self.kind == "unreadable" and entry is not None else None
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -146,12 +146,13 @@ class Keeper:
         with replica.view.lock:
             now = _Written(replica.edition, replica.travels, replica.view.since)
             snapshot, identity = replica.view.snapshot(), replica.identity
+            entries = replica.view.readable.to_keep(snapshot.entries)
         last = self._written.get(replica.namespace, _Written(-1, 0, 0.0))
         if self._replicas.get(replica.namespace) is not replica:
             return  # it was forgotten meanwhile
         if snapshot.source != "server" or (now[:2] == last[:2] and now.since < last.since + slack):
             return
-        kept = Kept(replica.namespace, identity, snapshot.revision, time.time() - snapshot.age, pack(snapshot.entries))
+        kept = Kept(replica.namespace, identity, snapshot.revision, time.time() - snapshot.age, pack(entries))
         self.cache.file(replica.namespace).write(kept, replaces=now.travels > last.travels)
         self._written[replica.namespace] = now
 

@@ -16,7 +16,7 @@ from confo.first import First, time_travel
 from confo.hints import listed
 from confo.keeper import Keeper
 from confo.kept import Damaged, Kept
-from confo.model import Snapshot, State
+from confo.model import Snapshot, State, Status
 from confo.names import check_namespace
 from confo.namespace import Namespace, sign
 from confo.opening import OpeningBackend
@@ -44,10 +44,12 @@ class Loaded:
         follow: bool,
         start: Start = _REQUIRE,
         cache: Cache | None = None,
+        serve_last_good: bool = True,
     ) -> None:
         self.name, self.backend = name, backend
         self.kind = kind if isinstance(kind, str) else kind.__name__
         self._history, self._follow, self._start = history, follow, start
+        self._serve_last_good = serve_last_good
         self._keeper = None if cache is None else Keeper(cache)
         self.current: Namespace | None = None
         self._closing: list[Replica] = []
@@ -70,10 +72,14 @@ class Loaded:
             return self._namespaces[name]
 
     def _replica(self, namespace: str) -> Replica:
-        first, keeper = self._first(namespace), self._keeper
-        if keeper is None:
-            return Replica(self.backend, namespace, follow=self._follow, first=first)
-        return Replica(self.backend, namespace, follow=self._follow, first=first, on_news=keeper.wake)
+        return Replica(
+            self.backend,
+            namespace,
+            follow=self._follow,
+            first=self._first(namespace),
+            on_news=(lambda: None) if self._keeper is None else self._keeper.wake,
+            serve_last_good=self._serve_last_good,
+        )
 
     def _first(self, namespace: str) -> First:
         """Return the store's state, or what was kept of it if that is good enough and the store does not answer."""
@@ -169,7 +175,7 @@ class Loaded:
     def health(self) -> dict[str, Any]:
         """Return the state of every namespace in use, as plain data."""
         found = {one.name: one.status() for one in self.opened()}
-        namespaces = {name: {**status._asdict(), "state": status.state.name} for name, status in found.items()}
+        namespaces = {name: _plain(status) for name, status in found.items()}
         ready = all(status.state is State.READY for status in found.values())
         serving = all(one.replica.serves() for one in self.opened())
         return {"kind": self.kind, "ready": ready, "serving": serving, "namespaces": namespaces}
@@ -202,6 +208,18 @@ class Loaded:
         """End everything, within 2 seconds."""
         self.stop()
         self.join(time.monotonic() + CLOSE_SECONDS)
+
+
+def _plain(status: Status) -> dict[str, Any]:
+    unreadable = {name: trouble.reason for name, trouble in status.unreadable.items()}
+    return {
+        "state": status.state.name,
+        "revision": status.revision,
+        "age": status.age,
+        "source": status.source,
+        "error": status.error,
+        "unreadable": unreadable,
+    }
 
 
 def _tell_of_drafts(replica: Replica) -> None:

@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import field as attribute
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from confo.codec import FrozenDict, decode
-from confo.errors import ConfigurationNotFound, RevisionNotFound
+from confo.errors import ConfigurationNotFound, RevisionNotFound, UnreadableDocument
 
 
 class _Missing(Enum):
@@ -48,10 +49,21 @@ class Snapshot(Mapping[str, FrozenDict]):
 
     It gives the same answers for as long as it is held. A document is decoded when first asked for;
     ``entries`` has the bytes. ``source`` is "server" or "cache", or "history" for a state of the past: then ``lost``
-    has the names of configurations of which nothing tells any more whether and what they were.
+    has the names of configurations of which nothing tells any more whether and what they were. ``unreadable`` has
+    those that cannot be read: the last good document is served in their place, and what never had one is left out.
     """
 
-    __slots__ = ("__weakref__", "_documents", "_since", "entries", "lost", "namespace", "revision", "source")
+    __slots__ = (
+        "__weakref__",
+        "_documents",
+        "_since",
+        "entries",
+        "lost",
+        "namespace",
+        "revision",
+        "source",
+        "unreadable",
+    )
 
     def __init__(
         self,
@@ -63,8 +75,10 @@ class Snapshot(Mapping[str, FrozenDict]):
         since: float | None = None,
         documents: dict[str, FrozenDict] | None = None,
         lost: Iterable[str] = (),
+        unreadable: Mapping[str, Unreadable] | None = None,
     ) -> None:
         self.namespace = namespace
+        self.unreadable = {} if unreadable is None else dict(unreadable)
         self.revision = revision
         self.entries = entries
         self.source = source
@@ -104,12 +118,14 @@ class Snapshot(Mapping[str, FrozenDict]):
         return document
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate the names."""
-        yield from self.entries  # and hold the snapshot while somebody does
+        """Iterate the names of the configurations that can be read."""
+        for name in self.entries:  # as a generator, which holds the snapshot while somebody does
+            if self._can_be_read(name):
+                yield name
 
     def __len__(self) -> int:
-        """Count the configurations."""
-        return len(self.entries)
+        """Count the configurations, without those that are known to be unreadable."""
+        return len(self.entries) - sum(1 for name in self.unreadable if name not in self._documents)
 
     def __contains__(self, name: object) -> bool:
         """Tell whether the configuration is there, readable or not."""
@@ -122,6 +138,18 @@ class Snapshot(Mapping[str, FrozenDict]):
             f"{len(self)} configurations, from {self.source}>"
         )
 
+    def _can_be_read(self, name: str) -> bool:
+        if name in self._documents:
+            return True
+        if name in self.unreadable:
+            return False
+        try:
+            self[name]
+        except UnreadableDocument as error:
+            self.unreadable[name] = Unreadable(str(error), datetime.now(UTC), self.entries[name].revision, None)
+            return False
+        return True
+
 
 class State(Enum):
     """How a followed namespace stands to its store."""
@@ -132,11 +160,27 @@ class State(Enum):
     CLOSED = "closed"
 
 
-class Status(NamedTuple):
-    """How fresh a namespace's local copy is.
+class Unreadable(NamedTuple):
+    """A document that the store has and this process cannot read."""
+
+    reason: str
+    """Where it is and what is wrong with it, without a value."""
+    since: datetime
+    """When this process saw it first, by its clock; for people, never for order."""
+    revision: int
+    """The revision that wrote it."""
+    serving: int | None
+    """The revision of the last document that could be read, which is served instead; None if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How fresh a namespace's local copy is, and what of it cannot be read.
 
     ``age`` is the seconds since it was last known to be the store's state, by the monotonic clock; ``source`` is
     "server", or "cache" until the store was seen; ``error`` the last error's kind and message, without values.
+    ``unreadable`` has the documents that cannot be read, by name: all that were read here or changed since the start,
+    and of the others those that do not even look like a JSON object.
     """
 
     state: State
@@ -144,6 +188,7 @@ class Status(NamedTuple):
     age: float
     source: str
     error: str | None
+    unreadable: Mapping[str, Unreadable] = attribute(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ class Namespace(Mapping[str, FrozenDict]):
         """Return all documents as they are at one moment."""
         with self._view.lock:
             self._view.check_age()
-            return {name: self._view.document(name) for name in self._view.names()}
+            return {name: self._view.document(name) for name in self._view.names()}  # what can be read
 
     all = get_all
 
@@ -285,7 +285,8 @@ class Namespace(Mapping[str, FrozenDict]):
                 )
             self._view.stage(name, with_field(self.name, name, field, value))  # type: ignore[arg-type] # checked in it
         else:
-            self._view.stage(name, with_document(self.name, name, field, value))  # type: ignore[arg-type] # checked in it
+            edit = with_document(self.name, name, field, value)  # type: ignore[arg-type] # checked in it
+            self._view.stage(name, edit, whole=True)  # type: ignore[arg-type] # checked in it
 
     def setdefault(self, configuration: str, document: Mapping[str, Any]) -> FrozenDict:
         """Stage a whole document if there is none of this name, and return the one that is there then."""
@@ -302,8 +303,9 @@ class Namespace(Mapping[str, FrozenDict]):
         """
         name = check_configuration(_either(configuration, config))
         if field is None:
-            self._view.resolve(name)  # raises when there is nothing to delete
-            self._view.stage(name, without_document)
+            if not self._view.has(name):
+                self._view.resolve(name)  # raises, as there is nothing to delete
+            self._view.stage(name, without_document, whole=True)
         else:
             self.get(name, field)
             self._view.stage(name, without_field(field))
@@ -580,7 +582,7 @@ class Namespace(Mapping[str, FrozenDict]):
         view = self._view
         with view.lock:
             names = differing(past, view.entries, config)
-            drafts = {name: Draft(view.committed(name), past.get(name)) for name in names}
+            drafts = {name: Draft(view.base(name), past.get(name)) for name in names}
         why = f"rollback to revision {revision}" if message is None else message
         return commit_together(self._backend, [self.work(drafts)], why, author, on_conflict)
 

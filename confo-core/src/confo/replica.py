@@ -32,6 +32,7 @@ from confo.errors import (
 from confo.events import Hub, Kind, Notice, Origin
 from confo.first import First, time_travel
 from confo.model import Entry, Snapshot, State, Status
+from confo.readable import CHECKED_AT_ONCE
 from confo.view import Applied, Sent, View
 
 log = logging.getLogger("confo")
@@ -107,12 +108,14 @@ class Replica:
         follow: bool = True,
         first: First | None = None,
         on_news: Callable[[], None] = lambda: None,
+        serve_last_good: bool = True,
     ) -> None:
         self.backend = backend
         self.namespace = namespace
         first = first or First(backend.load(namespace), backend.identity)
-        self.view = View(first.snapshot)
+        self.view = View(first.snapshot, serve_last_good=serve_last_good)
         self.hub = Hub(namespace)
+        self.view.on_unreadable = self._tell_unreadable
         self.identity = first.identity
         self.edition = 0
         """Counts what changed here, so that others know whether there is something to keep."""
@@ -130,6 +133,8 @@ class Replica:
         self._thread: threading.Thread | None = None
         self._audit_at = 0.0
         forks.add(self)
+        for name in self.view.readable.known:
+            self._log_unreadable(name)
         if first.alarm:
             self._alarm(first.alarm)
         if self.follows:
@@ -142,7 +147,10 @@ class Replica:
         with self.view.lock:
             state = State.CLOSED if self._closing.is_set() else self._state
             age = time.monotonic() - self.view.since
-            return Status(state, self.view.revision, age, self.view.source, self._error)
+            if len(self.view.entries) <= CHECKED_AT_ONCE and not self._closing.is_set():
+                self.view.check_all()
+            unreadable = dict(self.view.readable.known)
+            return Status(state, self.view.revision, age, self.view.source, self._error, unreadable)
 
     def serves(self) -> bool:
         """Tell whether reads are answered: it is not closed, and not older than the program allows."""
@@ -307,6 +315,8 @@ class Replica:
             else:
                 applied = self.view.advance(batch.entries, batch.revision)
                 self._publish("changed", applied, batch.revision)
+                if applied and not self.view.entries:  # the namespace itself may be gone: loading it tells
+                    raise ResyncNeeded(f"everything in {self.namespace} was deleted")
                 if batch.entries and not applied:  # taken over by hand before, at a revision that counts only now
                     self.edition += 1
                     self._on_news()
@@ -400,16 +410,36 @@ class Replica:
 
     def _publish(self, kind: Kind, applied: Sequence[Applied] = (), revision: int | None = None) -> None:
         """Tell the subscribers, under the view's lock, so that all hear it in one order."""
-        if kind == "changed" and not applied:
-            return
         if applied:
             self.edition += 1
             self._on_news()
-        entries = {one.name: (one.old, one.new) for one in applied}
-        origin: Origin | None = None
-        if kind == "changed":
-            origin = "own" if all(one.own for one in applied) else "foreign"
-        self.hub.publish(Notice(kind, self.namespace, revision or self.view.revision, entries, origin))
+        at = revision or self.view.revision
+        changed = [one for one in applied if one.news == "changed"]
+        if kind != "changed":
+            self.hub.publish(Notice(kind, self.namespace, at, _told(changed)))
+        elif changed:
+            origin: Origin = "own" if all(one.own for one in changed) else "foreign"
+            self.hub.publish(Notice(kind, self.namespace, at, _told(changed), origin))
+        for one in applied:
+            if one.news == "unreadable":
+                self._tell_unreadable(one.name, one.old, at)
+
+    def _tell_unreadable(self, name: str, served: Entry | None = None, revision: int | None = None) -> None:
+        """Tell once of a document that cannot be read, under the view's lock."""
+        self._log_unreadable(name)
+        trouble = self.view.readable.known[name]
+        new = Entry(b"", trouble.revision, trouble.reason)
+        at = revision or self.view.revision
+        self.hub.publish(Notice("unreadable", self.namespace, at, {name: (served, new)}))
+
+    def _log_unreadable(self, name: str) -> None:
+        trouble = self.view.readable.known[name]
+        instead = "no earlier one is known" if trouble.serving is None else f"revision {trouble.serving} is served"
+        log.warning("%s/%s cannot be read, and %s: %s", self.namespace, name, instead, trouble.reason)
 
     def _schedule_audit(self) -> None:
         self._audit_at = time.monotonic() + AUDIT_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - spreading
+
+
+def _told(applied: Sequence[Applied]) -> dict[str, tuple[Entry | None, Entry | None]]:
+    return {one.name: (one.old, one.new) for one in applied}

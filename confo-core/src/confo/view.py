@@ -16,22 +16,27 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from confo import forks
-from confo.changes import Draft, rebase
+from confo.changes import UNREADABLE, Draft, rebase
 from confo.codec import FrozenDict, decode
 from confo.entries import Entries
-from confo.errors import Closed, ConfigurationNotFound
+from confo.errors import Closed, ConfigurationNotFound, UnreadableDocument
 from confo.hints import did_you_mean, listed
 from confo.model import Entry, Snapshot
+from confo.readable import CHECKED_AT_ONCE, News, Readable
 from confo.staleness import Limit
 
 
 class Applied(NamedTuple):
-    """What became of one configuration: the entries before and after, and whether this process wrote it."""
+    """What became of one configuration: the entries that were and are served, and whether this process wrote it.
+
+    ``news`` says whether the new one can be read.
+    """
 
     name: str
     old: Entry | None
     new: Entry | None
     own: bool
+    news: News = "changed"
 
 
 class Sent(NamedTuple):
@@ -59,8 +64,12 @@ _ABSENT: dict[str, Any] = {}
 class View:
     """The local copy of one namespace, with what this process has staged and not committed."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, *, serve_last_good: bool = True) -> None:
         self.namespace = snapshot.namespace
+        self.readable = Readable(snapshot.namespace, serve=serve_last_good)
+        self.on_unreadable: Callable[[str], None] = lambda _: None
+        """Called under the lock with a name of which a read finds that it cannot be read."""
+        self._all_checked = False
         self.documents: dict[str, Mapping[str, Any]] = {}
         self._known = self.documents
         self.limit: Limit | None = None
@@ -74,6 +83,7 @@ class View:
         self.lock = threading.RLock()
         self.revision = snapshot.revision
         loaded = snapshot.entries  # a load's result is its caller's, who may take it apart
+        self.readable.look_at(loaded.items(), glance=True)
         self.entries = Entries(loaded if isinstance(loaded, dict) else dict(loaded))
         self.since = time.monotonic() - snapshot.age
         self.source = snapshot.source
@@ -99,7 +109,7 @@ class View:
             if known := self._known.get(name):
                 return known
             draft = self.drafts.get(name)
-            document = draft.mine if draft else self.committed(name)
+            document = draft.mine if draft else self._served(name)
             if document is None:
                 raise self._not_found(name)
             return self._known.setdefault(name, document) or self._revive(name, document)
@@ -145,21 +155,43 @@ class View:
             last = self._last = entry, document
         return last[1]
 
+    def base(self, name: str) -> Mapping[str, Any] | None:
+        """Return the document as the store has it, as the base of a draft that replaces it as a whole."""
+        try:
+            return self.committed(name)
+        except UnreadableDocument:
+            return UNREADABLE
+
+    def theirs(self, name: str, draft: Draft) -> Mapping[str, Any] | None:
+        """Return the document as the store has it; UnreadableDocument unless the draft shall replace such a one."""
+        return self.base(name) if draft.base is UNREADABLE else self.committed(name)
+
     def names(self) -> list[str]:
-        """Return the names of the configurations, draft included."""
+        """Return the names of the configurations that can be read, draft included."""
         self.check_open()
         with self.lock:
+            self.check_all()
             gone = {name for name, draft in self.drafts.items() if draft.mine is None}
+            hidden = {name for name in self.readable.hidden() if name not in self.drafts} | gone
             fresh = [name for name in self.drafts if name not in self.entries and name not in gone]
-            return [name for name in self.entries if name not in gone] + fresh
+            return [name for name in self.entries if name not in hidden] + fresh
 
     def count(self) -> int:
-        """Count the configurations, draft included."""
+        """Count the configurations, draft included, without those that are known to be unreadable."""
         self.check_open()
         with self.lock:
+            hidden = sum(1 for name in self.readable.hidden() if name not in self.drafts)
             made = sum(1 for name, draft in self.drafts.items() if draft.mine is not None and name not in self.entries)
             gone = sum(1 for name, draft in self.drafts.items() if draft.mine is None and name in self.entries)
-            return len(self.entries) + made - gone
+            return len(self.entries) + made - gone - hidden
+
+    def check_all(self) -> None:
+        """See once of every document whether it can be read; what changes is seen to when it comes."""
+        with self.lock:
+            if not self._all_checked:
+                self._all_checked = True
+                for name in self.readable.look_at(self.entries.items(), glance=False):
+                    self.on_unreadable(name)
 
     def has(self, name: str) -> bool:
         """Tell whether the configuration is there, draft included, readable or not."""
@@ -174,6 +206,9 @@ class View:
             documents = self._shared()
             if documents is None:
                 documents = _Documents()
+                for name in self.readable.known:
+                    if (good := self._last_good(name)) is not None:
+                        documents[name] = FrozenDict(good)
                 self._held = weakref.ref(documents)
             return Snapshot(
                 self.namespace,
@@ -182,15 +217,24 @@ class View:
                 source=self.source,
                 since=self.since,
                 documents=documents,
+                unreadable=self.readable.known,
             )
 
     # --- changing --------------------------------------------------------------------------------
 
-    def stage(self, name: str, edit: Callable[[Mapping[str, Any] | None], Mapping[str, Any] | None]) -> None:
-        """Replace the draft of one document by what ``edit`` makes of the document as it stands."""
+    def stage(
+        self, name: str, edit: Callable[[Mapping[str, Any] | None], Mapping[str, Any] | None], *, whole: bool = False
+    ) -> None:
+        """Replace the draft of one document by what ``edit`` makes of the document as it stands.
+
+        UnreadableDocument where that cannot be read, unless the edit replaces the ``whole`` of it.
+        """
         self.check_open()
         with self.lock:
-            committed = self.committed(name)
+            committed = self.base(name) if whole else self.committed(name)
+            if committed is UNREADABLE:
+                self._lay({name: Draft(UNREADABLE, edit(None))})
+                return
             draft = self.drafts.get(name, Draft(committed, committed))
             self._lay({name: rebase(draft._replace(mine=edit(draft.mine)), committed)})
 
@@ -267,6 +311,7 @@ class View:
         with self.lock:
             if self.newest() != revision:  # something came meanwhile, which is rare
                 differing = _differing(self.entries, snapshot.entries)
+            self._all_checked = self._all_checked and len(differing) <= CHECKED_AT_ONCE
             applied = self._take([self._applied(name, snapshot.entries.get(name)) for name in differing])
             self.revision, self.since = snapshot.revision, time.monotonic() - snapshot.age
             self.source = snapshot.source
@@ -301,7 +346,9 @@ class View:
         if self._shared() is not None:
             self.entries = self.entries.copy()  # somebody holds a snapshot of the state before
         self._held = None
-        for name, _, entry, own in applied:
+        glance = len(applied) > CHECKED_AT_ONCE
+        applied = [self._judged(one, glance=glance) for one in applied]
+        for name, _, entry, own, _ in applied:
             if entry is None:
                 self.entries.pop(name, None)
             else:
@@ -311,6 +358,10 @@ class View:
         self._rebase([one.name for one in applied if one.name in self.drafts])
         self._show([one.name for one in applied])
         return applied
+
+    def _judged(self, one: Applied, *, glance: bool) -> Applied:
+        news, served = self.readable.judge(one.name, one.old, one.new, glance=glance)
+        return one._replace(old=served, news=news)
 
     def _settle_sent(self, name: str) -> None:
         sent, draft = self.sent.pop(name), self.drafts.get(name)
@@ -331,7 +382,7 @@ class View:
         for name in names:
             draft = self.drafts[name]
             try:
-                laid = rebase(draft, self.committed(name))
+                laid = rebase(draft, self.theirs(name, draft))
             except ValueError:
                 continue
             if laid.is_empty and not draft.is_empty:
@@ -369,7 +420,24 @@ class View:
         try:
             return self.committed(name) or _ABSENT
         except ValueError:
-            return _ABSENT  # and the reader's slow path says what is wrong with it
+            return self._last_good(name) or _ABSENT  # and the reader's slow path says what is wrong with it
+
+    def _served(self, name: str) -> Mapping[str, Any] | None:
+        """Return the document as the store has it, or the last good one where it cannot be read."""
+        try:
+            return self.committed(name)
+        except UnreadableDocument as error:
+            if name not in self.readable.known:
+                self.readable.note(name, self.entries[name], str(error))
+                self.on_unreadable(name)
+            good = self._last_good(name)
+            if good is None:
+                raise
+            return good
+
+    def _last_good(self, name: str) -> Mapping[str, Any] | None:
+        entry = self.readable.good(name)
+        return None if entry is None else decode(entry.data, namespace=self.namespace, configuration=name)
 
     def _revive(self, name: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
         self._known[name] = document
