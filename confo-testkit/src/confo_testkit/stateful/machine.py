@@ -100,6 +100,8 @@ class BackendStateMachine(World):
         """A writer stages a deletion, of a field or of it all; what is not there cannot be deleted."""
         writer = self._ready(number)
         document = self._read(writer, name)
+        if document is UNREADABLE and key is None:
+            return  # what cannot be read may be deleted as a whole: see ``mend``
         if document is UNREADABLE or document is None or (key is not None and key not in document):
             with pytest.raises((KeyError, UnreadableDocument)):
                 writer.namespace.delete(name, key)
@@ -113,6 +115,36 @@ class BackendStateMachine(World):
         self._forget_unless_staged(writer, name)
         if edit.deleted:
             edit.base = {one: of.bases[0] for one, of in edit.fields.items()}
+
+    @precondition(lambda self: any(isinstance(stored, bytes) for stored in self.model.values()))
+    @rule(number=writers, whole=st.booleans(), raced=st.booleans())
+    def mend(self, number: int, *, whole: bool, raced: bool) -> None:
+        """A writer replaces or deletes what cannot be read; if somebody repaired it meanwhile, that is a conflict."""
+        name = next(name for name, stored in self.model.items() if isinstance(stored, bytes))
+        writer = self._ready(number)
+        if writer.edits or self._read(writer, name) is not UNREADABLE:
+            return
+        value = self._value()
+        if whole:
+            writer.namespace.set(name, {"x": value})
+        else:
+            writer.namespace.delete(name)
+        if raced:
+            self._put(name, {"x": self._value()})
+        before = self._stored()
+        try:
+            commit = writer.namespace.persist()
+        except ConflictError:
+            assert self._stored() == before, "a conflict, and yet something was written"
+            assert isinstance(before[name], dict), "a conflict, and nobody repaired it"
+            writer.namespace.discard()
+            return
+        assert commit is not None
+        assert isinstance(before.get(name), bytes), "written over what somebody repaired"
+        after = self._stored()
+        assert after.get(name) == ({"x": value} if whole else None), "not mended"
+        self._check_report(commit, [name], None)
+        self._remember([name], after, raced=False, race=None)
 
     @precondition(lambda self: any(writer.edits for writer in self.writers))
     @rule(number=writers, side=sides, faults=losses, race=races)
@@ -207,6 +239,8 @@ class BackendStateMachine(World):
 
     def _read(self, writer: Handle, name: str) -> Any:
         """Return what a writer has for a configuration: a plain document, None, or UNREADABLE."""
+        if name in writer.namespace.status().unreadable and name not in writer.namespace.staged:
+            return UNREADABLE
         return content_of(lambda: writer.namespace.get(name, default=None))
 
     def _stage(self, writer: Handle, name: str, stage: Callable[[], None]) -> bool:

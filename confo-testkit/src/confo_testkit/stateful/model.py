@@ -95,6 +95,8 @@ class Witness:
         elif event.configuration is not None:
             name = event.configuration
             old, new = content_of(lambda: event.old), content_of(lambda: event.new)
+            if event.kind == "unreadable":
+                new = old  # which goes on being served
             if name not in self._unsure and old != self.state.get(name):
                 self.complaints.append(f"{event}: it says that before there was {old}, not {self.state.get(name)}")
             if event.revision < self._told.get(name, 0):
@@ -133,9 +135,8 @@ class Handle:
 
 
 def documents(namespace: Namespace) -> dict[str, Any]:
-    """Return the committed state as a namespace knows it: documents, and UNREADABLE for what is none."""
-    snapshot = namespace.snapshot()
-    return {name: content_of(lambda name=name: snapshot[name]) for name in snapshot}  # type: ignore[misc]
+    """Return the documents that a namespace serves of the committed state: the last good one for what is none."""
+    return {name: dict(document) for name, document in namespace.snapshot().items()}
 
 
 def content_of(read: Callable[[], Any]) -> Any:

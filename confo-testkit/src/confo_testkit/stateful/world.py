@@ -126,7 +126,17 @@ class World(RuleBasedStateMachine):
             assert handle.namespace.wait_for(revision, SECONDS), f"{handle.namespace} does not reach {revision}"
             assert handle.witness.wait_for_mark(mark) == documents(handle.namespace)
         handle.known = len(self.changes)
-        assert handle.namespace.snapshot().entries == self.tool.load(NAMESPACE).entries
+        self._check_snapshot(handle)
+
+    def _check_snapshot(self, handle: Handle) -> None:
+        """See that a process that caught up has the store's state, and serves what was good where that is none."""
+        snapshot = handle.namespace.snapshot()
+        assert snapshot.entries == self.tool.load(NAMESPACE).entries
+        assert set(snapshot.unreadable) == {name for name, stored in self.model.items() if isinstance(stored, bytes)}
+        for name, trouble in snapshot.unreadable.items():
+            good = [stored for changed, stored in self.changes if changed == name and isinstance(stored, dict)]
+            if trouble.serving is not None:
+                assert snapshot[name] in good, f"{name} is served as it never was"
 
     def _remember(self, changed: list[str], after: dict[str, Stored], *, raced: bool, race: Race | None) -> None:
         """Take over what a commit did, in the order in which it happened."""
