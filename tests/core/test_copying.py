@@ -7,6 +7,7 @@ import uuid
 import pytest
 
 from confo import (
+    ANY,
     BackendFailure,
     BackendUnavailable,
     CommitRefused,
@@ -79,10 +80,10 @@ def test_all_namespaces_or_some(config, sales, target):
 def test_again(config, sales, story, target):  # noqa: F811
     """Copying again writes nothing; what the source has new is added."""
     config.copy("store", "target")
-    assert config.copy("store", "target")["sales"][1:] == (0, 0)
+    assert config.copy("store", "target")["sales"][1:3] == (0, 0)
     sales.set("database", "port", 3)
     commit = sales.persist(message="later")
-    assert config.copy("store", "target")["sales"][1:] == (1, 1)
+    assert config.copy("store", "target")["sales"][1:3] == (1, 1)
     assert copied(config).history(limit=1)[0].op_id == commit.op_id
 
 
@@ -159,14 +160,36 @@ def test_cut_short(config, sales, story, target, monkeypatch, after):  # noqa: F
     assert dict(copied(config)) == dict(sales)
 
 
-def test_what_cannot_be_read(config, sales, target):
-    """Bytes that are no document are copied as they are, and are no document there either."""
-    revision = config.namespace("sales").replica.backend.commit([Write("sales", "bad", b"{oops", 0)])
-    sales.wait_for(revision)
-    config.copy("store", "target")
-    assert target.read("sales", ["bad"])["bad"].data == b"{oops"
-    with pytest.raises(UnreadableDocument):
-        copied(config)["bad"]
+def test_what_cannot_be_read_is_not_copied(config, sales, store, target):
+    """A copy refuses what is no document, with every name and reason and before anything is written."""
+    sales.set("good", "x", 1)
+    sales.persist()
+    for name in ("bad", "worse"):
+        sales.wait_for(store.commit([Write("sales", name, b"host: a\n", ANY)]))
+    with pytest.raises(UnreadableDocument, match=r"nothing was written: sales/bad .*sales/worse .*unreadable='skip'"):
+        config.copy("store", "target")
+    assert target.namespaces() == []
+    report = config.copy("store", "target", unreadable="skip")["sales"]
+    assert dict(copied(config)) == {"good": {"x": 1}}
+    assert sorted(target.load("sales").entries) == ["good"]
+    assert list(report.unreadable) == ["bad", "worse"]
+    assert "not JSON" in report.unreadable["bad"]
+    with pytest.raises(InvalidOption, match="unreadable is 'raise' or 'skip'"):
+        config.copy("store", "target", unreadable="ignore")
+
+
+def test_names_of_other_tools_are_left_out(config, sales, store, target, caplog):
+    """What lies in the store under a name that Confo does not take is named once, and stops nothing."""
+    for name in ("my db", "a/b", "good"):
+        sales.wait_for(store.commit([Write("sales", name, b'{"x": 1}', ANY)]))
+    sales.reload()
+    assert dict(sales) == {"good": {"x": 1}}
+    assert caplog.text.count("sales/my db is left out") == 1
+    report = config.copy("store", "target")["sales"]
+    assert dict(copied(config)) == {"good": {"x": 1}}
+    assert set(report.left_out) == {"my db", "a/b"}
+    config.delete_namespace("sales")
+    assert config.get_namespaces()["all_namespaces"] == []
 
 
 def test_writes_outside(config, sales, store, story, target):  # noqa: F811

@@ -333,22 +333,28 @@ class Confo:
         *,
         overwrite: bool = False,
         author: str | None = None,
+        unreadable: Literal["raise", "skip"] = "raise",
     ) -> dict[str, Copied]:
         """Copy namespaces from one loaded backend to another, with their history; all of them if none is named.
 
-        Documents are copied as they are stored, read back and compared. Commits are done again, each with its op id,
+        Documents are copied, read back and compared. Commits are done again, each with its op id,
         author, message and time, unless the target has a history of its own there. What only the target has stays.
         A copy that was cut short goes on when it is asked for again. Returns {namespace: Copied(revision of the source,
-        documents written, commits made)}.
+        documents written, commits made, and what was not copied)}.
 
-        ConfigurationExists, with every name and before anything is written, when the target has other documents of the
-        same names and ``overwrite`` does not say to replace them.
+        UnreadableDocument, with every name and reason and before anything is written, when the source has what is no
+        document; with ``unreadable="skip"`` the rest is copied: ``Copied.unreadable`` has them. ConfigurationExists,
+        with every name and before anything is written, when the target has other documents of the same names and
+        ``overwrite`` does not say to replace them.
         """
         source, target = self._get_loaded(from_backend), self._get_loaded(to_backend)
         if source is target:
             raise InvalidOption(f"copy from {from_backend!r} to itself: name two backends")
         message = f"copy from {from_backend}"
-        return source.copy_to(target, namespaces, message, author, overwrite=overwrite)
+        if unreadable not in ("raise", "skip"):
+            raise InvalidOption(f"unreadable is 'raise' or 'skip', not {type(unreadable).__name__}")
+        skip = unreadable == "skip"
+        return source.copy_to(target, namespaces, message, author, overwrite=overwrite, skip_unreadable=skip)
 
     acreate_namespace = in_thread(create_namespace)
     adelete_namespace = in_thread(delete_namespace)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from confo.backend import ANY, HEARTBEAT_SECONDS, Backend, Batch, Capabilities, Watch, Write
     from confo.codec import FrozenDict, FrozenList
     from confo.Confo import Confo
+    from confo.copying import Copied
     from confo.credentials import CredentialsReader
     from confo.editor import DocumentEditor, Editor
     from confo.entry import aconnect, connect, open
@@ -107,6 +108,7 @@ __all__ = [
     "ConflictError",
     "Confo",
     "ConfoError",
+    "Copied",
     "CredentialsError",
     "CredentialsReader",
     "DocumentEditor",
@@ -171,6 +173,7 @@ _HOME = {  # where a name lives that is not an error
     **dict.fromkeys(("Event", "Subscription"), "confo.events"),
     **dict.fromkeys(("aconnect", "connect", "open"), "confo.entry"),
     "Confo": "confo.Confo",
+    "Copied": "confo.copying",
     "CredentialsReader": "confo.credentials",
     **dict.fromkeys(("DocumentEditor", "Editor"), "confo.editor"),
     "Namespace": "confo.namespace",

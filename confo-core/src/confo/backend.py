@@ -173,6 +173,14 @@ class Backend(ABC):
         ``reverse`` gives them from the greatest name down, ``start`` being the greatest ("": from the end).
         """
 
+    def left_out(self, namespace: str) -> Mapping[str, str]:  # noqa: ARG002 - for those who override it
+        """Return what lies in a namespace and is no configuration, by name, and why it is left out.
+
+        Override it for a store where people lay other things beside: a folder's ``notes.txt``, a name with a blank.
+        Called after ``load``; it need not ask the store again.
+        """
+        return {}
+
     def read_at(self, namespace: str, names: Sequence[str], revision: int) -> dict[str, Entry]:
         """Return those of these names that existed at an older revision, as they were then.
 

@@ -27,7 +27,8 @@ from confo.errors import (
     UnreadableDocument,
 )
 from confo.history import Kind, Record, Signature, record_write
-from confo.model import Change, ChangeSet, Commit, Entry
+from confo.model import Change, ChangeSet, Commit, Entry, Snapshot
+from confo.readable import Readable
 from confo.records import Reader
 from confo.timeline import UNKNOWN, Version, version_at, versions
 
@@ -36,11 +37,17 @@ CHUNK = 100
 
 
 class Copied(NamedTuple):
-    """What was copied of a namespace: its state at a ``revision`` of the source, and how much had to be written."""
+    """What was copied of a namespace: its state at a ``revision`` of the source, and how much had to be written.
+
+    ``unreadable`` and ``left_out`` have what was not copied, with the reasons: documents of the source that cannot be
+    read, and what lies in the source under a name that is no configuration's, such as ``my db.json`` in a folder.
+    """
 
     revision: int
     documents: int
     commits: int
+    unreadable: Mapping[str, str] = {}
+    left_out: Mapping[str, str] = {}
 
 
 class Copy:
@@ -54,6 +61,8 @@ class Copy:
         self._signature = signature
         self._history = history
         self._here = source.load(namespace)
+        self._entries, self._unreadable = _told_apart(self._here)
+        self._left_out = source.left_out(namespace)
         self._records = Reader(source, namespace).all(self._here.revision).kept if history else []
         self._replayed = {record.signature.op_id: record for record in Reader(target, namespace).all(sys.maxsize).kept}
         self._there = _entries(target, namespace)
@@ -64,6 +73,17 @@ class Copy:
         written = [entry.revision for entry in self._there.values()]
         self._base = max([*written, *(record.revision for record in self._replayed.values()), 1])
         self._documents = self._commits = 0
+
+    def check_readable(self) -> None:
+        """Refuse to copy what is no document; UnreadableDocument with every name and reason."""
+        if self._unreadable:
+            told = "; ".join(self._unreadable.values())
+            raise UnreadableDocument(
+                f"namespace {self._namespace!r} has documents that cannot be read, so nothing was written: {told}. "
+                "Repair them, or copy with unreadable='skip' to go on without them",
+                namespace=self._namespace,
+                configuration=next(iter(self._unreadable)),
+            )
 
     def check(self) -> None:
         """Refuse to write over what did not come from the source; ConfigurationExists with every name."""
@@ -96,7 +116,7 @@ class Copy:
                 namespace=self._namespace,
                 configuration=wrong[0],
             )
-        return Copied(self._here.revision, self._documents, self._commits)
+        return Copied(self._here.revision, self._documents, self._commits, self._unreadable, self._left_out)
 
     def _bring_all(self) -> None:
         """Bring what no commit tells of, then the commits in their order, then what they leave different."""
@@ -104,7 +124,8 @@ class Copy:
         self._bring([name for name in self._differing() if name not in told])
         if all(map(self._is_copied, self._replayed.values())):
             self._replay()
-            lost = [name for name in told - self._own if name in self._there and name not in self._here.entries]
+            here = {*self._entries, *self._unreadable}
+            lost = [name for name in told - self._own if name in self._there and name not in here]
             self._commit_parts([(name, None) for name in lost])  # the source lost them without a record
         self._bring(self._differing())
 
@@ -115,7 +136,7 @@ class Copy:
         """Return the names of what the target has not, or otherwise."""
         return [
             name
-            for name, entry in self._here.entries.items()
+            for name, entry in self._entries.items()
             if name not in self._there or not self._alike(name, entry, self._there[name])
         ]
 
@@ -135,7 +156,7 @@ class Copy:
         room = self._target.capabilities.atomic_writes - 1
         try:
             if len(names) <= room:
-                self._commit({name: self._here.entries[name].data for name in names}, self._signature.renewed(), "copy")
+                self._commit({name: self._entries[name].data for name in names}, self._signature.renewed(), "copy")
                 return
         except TooLarge:
             if len(names) == 1:
@@ -147,7 +168,7 @@ class Copy:
     def _replay(self) -> None:
         """Do every commit again that is not there yet; what is not known of one is left to what follows."""
         told = dict.fromkeys(name for record in self._records for name in record.steps)
-        lines = {name: self._line(name) for name in told if name in self._here.entries or name not in self._own}
+        lines = {name: self._line(name) for name in told if name in self._entries or name not in self._own}
         room = self._target.capabilities.atomic_writes - 1
         for record in self._records:
             if record.signature.op_id in self._replayed:
@@ -177,7 +198,7 @@ class Copy:
             self._commit(dict(changed[start : start + room]), self._signature.renewed(), "copy")
 
     def _line(self, name: str) -> list[Version]:
-        entry = self._here.entries.get(name)
+        entry = self._entries.get(name)
         if entry is None:
             return versions(name, self._records, None)
         document = self._decoded(name, entry.data)
@@ -185,7 +206,7 @@ class Copy:
 
     def _data(self, name: str, version: Version) -> bytes | None:
         """Return a version's bytes: as they are stored, if it is the present one."""
-        entry = self._here.entries.get(name)
+        entry = self._entries.get(name)
         if entry is not None and entry.revision == version.revision:
             return entry.data
         if version.document is None or version.document is UNKNOWN:
@@ -220,11 +241,19 @@ class Copy:
             self._commits += 1
 
     def _decoded(self, name: str, data: bytes | None) -> Document | None:
-        """Return the document, None for what is none: it is copied as it is."""
+        """Return the document, None for what is none."""
         try:
             return None if data is None else decode(data, namespace=self._namespace, configuration=name)
         except UnreadableDocument:
             return None
+
+
+def _told_apart(snapshot: Snapshot) -> tuple[dict[str, Entry], dict[str, str]]:
+    """Return the entries that are documents, and of the others why they are none."""
+    readable = Readable(snapshot.namespace)
+    reasons = {name: readable.problem(name, entry) for name, entry in snapshot.entries.items()}
+    good = {name: entry for name, entry in snapshot.entries.items() if reasons[name] is None}
+    return good, {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def _entries(backend: Backend, namespace: str) -> dict[str, Entry]:

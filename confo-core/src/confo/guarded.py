@@ -6,13 +6,19 @@ distribution is to blame instead of a stack trace of a driver.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import NoReturn
 
 from confo.backend import Backend, Batch, Capabilities, Watch, Write
 from confo.errors import ConfoError, PluginError
 from confo.model import Entry, Snapshot
+from confo.names import foreign_names
+
+log = logging.getLogger("confo")
 
 
 class _Blame:
@@ -38,6 +44,7 @@ class GuardedBackend(Backend):
     def __init__(self, inner: Backend, plugin: str) -> None:
         self.inner = inner
         self._blame = _Blame(plugin)
+        self._foreign: dict[str, dict[str, str]] = {}
 
     @classmethod
     def open(cls, credentials: Mapping[str, object]) -> NoReturn:
@@ -72,9 +79,27 @@ class GuardedBackend(Backend):
             self.inner.delete_namespace(namespace)
 
     def load(self, namespace: str) -> Snapshot:
-        """Pass on."""
+        """Pass on, without names that Confo does not take; the log says once which those are."""
         with self._blame:
-            return self.inner.load(namespace)
+            snapshot = self.inner.load(namespace)
+        foreign = foreign_names(snapshot.entries)
+        if not foreign:
+            return snapshot
+        self._tell(namespace, foreign)
+        entries = {name: entry for name, entry in snapshot.entries.items() if name not in foreign}
+        return Snapshot(namespace, snapshot.revision, entries, since=time.monotonic() - snapshot.age)
+
+    def left_out(self, namespace: str) -> Mapping[str, str]:
+        """Return the inner one's, and the names that Confo does not take."""
+        with self._blame:
+            return {**self.inner.left_out(namespace), **self._foreign.get(namespace, {})}
+
+    def _tell(self, namespace: str, foreign: Iterable[str]) -> None:
+        known = self._foreign.setdefault(namespace, {})
+        for name in foreign:
+            if name not in known:
+                known[name] = "another tool made it under a name that is no configuration's"
+                log.warning("%s/%s is left out: its name is no configuration's", namespace, name)
 
     def read(self, namespace: str, names: Sequence[str]) -> dict[str, Entry]:
         """Pass on."""
@@ -101,7 +126,7 @@ class GuardedBackend(Backend):
     def watch(self, namespace: str, after: int) -> Watch:
         """Pass on."""
         with self._blame:
-            return GuardedWatch(self.inner.watch(namespace, after), self._blame)
+            return GuardedWatch(self.inner.watch(namespace, after), self._blame, partial(self._tell, namespace))
 
     def close(self) -> None:
         """Pass on."""
@@ -110,15 +135,20 @@ class GuardedBackend(Backend):
 
 
 class GuardedWatch(Watch):
-    """The watch inside, with its defects explained."""
+    """The watch inside, with its defects explained, and without names that Confo does not take."""
 
-    def __init__(self, inner: Watch, blame: _Blame) -> None:
-        self._inner, self._blame = inner, blame
+    def __init__(self, inner: Watch, blame: _Blame, tell: Callable[[Iterable[str]], None]) -> None:
+        self._inner, self._blame, self._tell = inner, blame, tell
 
     def __next__(self) -> Batch:
-        """Pass on."""
+        """Pass on; a batch of which nothing is left is a bookmark."""
         with self._blame:
-            return next(self._inner)
+            batch = next(self._inner)
+        foreign = foreign_names(batch.entries) if batch.entries else ()
+        if not foreign:
+            return batch
+        self._tell(foreign)
+        return batch._replace(entries={name: entry for name, entry in batch.entries.items() if name not in foreign})
 
     def close(self) -> None:
         """Pass on."""

@@ -140,7 +140,14 @@ class Loaded:
         self._forget(namespace)
 
     def copy_to(
-        self, target: Loaded, namespaces: Sequence[str] | None, message: str, author: str | None, *, overwrite: bool
+        self,
+        target: Loaded,
+        namespaces: Sequence[str] | None,
+        message: str,
+        author: str | None,
+        *,
+        overwrite: bool,
+        skip_unreadable: bool,
     ) -> dict[str, Copied]:
         """Copy namespaces, all if none is named, into another backend; refuse before anything is written."""
         if isinstance(namespaces, str):
@@ -148,8 +155,10 @@ class Loaded:
         names = self.backend.namespaces() if namespaces is None else [check_namespace(name) for name in namespaces]
         signature, history = sign(message, author), target.keeps_history
         copies = {name: Copy(self.backend, target.backend, name, signature, history=history) for name in names}
-        if not overwrite:
-            for copy in copies.values():
+        for copy in copies.values():
+            if not skip_unreadable:
+                copy.check_readable()
+            if not overwrite:
                 copy.check()
         copied = {name: copy.run() for name, copy in copies.items()}
         for namespace in target.opened():

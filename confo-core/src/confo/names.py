@@ -7,11 +7,13 @@ system, a path segment in ZooKeeper and a key segment in etcd.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from confo.errors import InvalidName
 
 GRAMMAR = "[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _NAME = re.compile(GRAMMAR)
+_ALL_NAMES = re.compile(f"{GRAMMAR}(?:\\n{GRAMMAR})*")
 
 # Windows opens these devices whatever the extension, so they cannot be files there:
 # "Naming Files, Paths, and Namespaces" in Microsoft's Win32 documentation.
@@ -28,6 +30,14 @@ def check_namespace(name: object) -> str:
 def check_configuration(name: object) -> str:
     """Return the configuration's name, or raise InvalidName."""
     return _check("configuration", name)
+
+
+def foreign_names(names: Collection[str]) -> list[str]:
+    """Return those of the names that lie in a store and are no configuration's: another tool made them."""
+    joined = "\n".join(names)
+    if not joined or _ALL_NAMES.fullmatch(joined):  # nearly always, and much quicker than one by one
+        return []
+    return [name for name in names if not _NAME.fullmatch(name)]
 
 
 def history_of(namespace: str) -> str:

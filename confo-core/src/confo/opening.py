@@ -127,6 +127,10 @@ class OpeningBackend(Backend):
         """Pass on."""
         return self.opened().read_at(namespace, names, revision)
 
+    def left_out(self, namespace: str) -> Mapping[str, str]:
+        """Pass on."""
+        return self.opened().left_out(namespace)
+
     def scan(
         self, namespace: str, *, start: str = "", limit: int = 100, reverse: bool = False
     ) -> list[tuple[str, Entry]]:

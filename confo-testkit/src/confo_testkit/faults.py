@@ -262,6 +262,10 @@ class FaultyBackend(Backend):
         with self._delayed("scan"):
             return self.inner.scan(namespace, start=start, limit=limit, reverse=reverse)
 
+    def left_out(self, namespace: str) -> Mapping[str, str]:
+        """Pass on."""
+        return self.inner.left_out(namespace)
+
     def read_at(self, namespace: str, names: Sequence[str], revision: int) -> dict[str, Entry]:
         """Pass on, perhaps later."""
         with self._delayed("read"):
