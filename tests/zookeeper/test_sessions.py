@@ -6,6 +6,8 @@ import pytest
 from kazoo.exceptions import SessionExpiredError, SessionMovedError
 
 from confo import ANY, BackendUnavailable, Closed, ResyncNeeded, State, Write, replica
+from confo_zookeeper import watch as watching
+from confo_zookeeper.session import Session
 from tests.proxy import Proxy
 from tests.zookeeper.sessions import SECONDS, client_of, end_session, recoveries, wait_until
 
@@ -43,6 +45,52 @@ def test_a_lost_session_is_a_resync(server, prefix, opening, backend):
     watch = backend.watch("sales", backend.load("sales").revision)
     backend.commit([Write("sales", "a", None, ANY)])
     assert dict(told(watch)) == {"a": None}
+
+
+def test_an_expired_session_is_told_at_once(server, backend):
+    """A watch whose session expires ends with the word to load anew, not as if no server were there to ask."""
+    backend.commit([Write("sales", "a", b"1", 0)])
+    watch = backend.watch("sales", backend.load("sales").revision)
+    next(watch)
+    end_session(backend, [server.host])
+    with pytest.raises(ResyncNeeded, match="the session that it stood in has expired"):
+        told(watch)
+
+
+def test_a_short_blip_is_not_the_end(server, prefix, opening, monkeypatch):
+    """A connection that is back at once ends no watch: it goes on in the same session, and misses nothing."""
+    monkeypatch.setattr(watching, "RENEWAL_SECONDS", 0.0)  # how long it must have lived
+    monkeypatch.setattr(Session, "standing", lambda self, _: plain(self, 10.0))
+    with Proxy(server.port) as proxy:
+        backend = opening(hosts=[proxy.endpoint], prefix=prefix)
+        backend.create_namespace("sales")
+        backend.commit([Write("sales", name, b"1", 0) for name in "abc"])
+        session, watch = backend._session.id, backend.watch("sales", backend.load("sales").revision)
+        writer = opening(hosts=[server.host], prefix=prefix)
+        next(watch)
+        for number in range(3):
+            proxy.cut_once()
+            writer.commit([Write("sales", "a", None if number % 2 else b"2", ANY), Write("sales", "b", b"2", ANY)])
+            entries = told(watch)
+            assert (entries["a"] is None) == bool(number % 2)
+            assert entries["b"].data == b"2"
+        assert backend._session.id == session
+        watch.close()
+
+
+def test_no_server_is_told_at_once(own_server, opening, monkeypatch):
+    """A watch whose server has gone ends as unavailable once every host has refused, whatever it would wait at most."""
+    monkeypatch.setattr(Session, "standing", lambda self, _: plain(self, 1e6))
+    backend = opening(hosts=[own_server.host])
+    backend.create_namespace("sales")
+    watch = backend.watch("sales", backend.load("sales").revision)
+    next(watch)
+    own_server.kill()
+    with pytest.raises(BackendUnavailable):
+        told(watch)
+
+
+plain = Session.standing
 
 
 def test_a_lost_connection_keeps_the_session(server, prefix, opening):

@@ -235,6 +235,21 @@ class Session:
             "is it running, and can this machine reach it?"
         ) from handler.last_error
 
+    def standing(self, seconds: float) -> int:
+        """Wait for what becomes of a lost connection, so many seconds at most, and return the session that stands.
+
+        0 if there is none: as soon as every host has refused a connection, this is closed, or the time is over.
+        """
+        process = self._process()
+        with process.changed:
+            handler = None if process.client is None else process.client.handler
+            refused = 0 if handler is None else handler.failures + len(self.credentials.hosts)
+            process.changed.wait_for(
+                lambda: _standing(process.client) or self.closed or handler is None or handler.failures >= refused,
+                seconds,
+            )
+            return _standing(process.client)
+
     @property
     def id(self) -> int:
         """The session that this process has, or had last; 0 before the first."""
@@ -319,6 +334,12 @@ def _end(client: KazooClient) -> None:
         impatience.cancel()
         impatience.join()
     client.close()
+
+
+def _standing(client: KazooClient | None) -> int:
+    """Return the session that a client has at the moment, 0 if it has none."""
+    known = None if client is None else client.client_id
+    return 0 if known is None else int(known[0])
 
 
 def _said(error: OSError) -> str:

@@ -17,6 +17,10 @@ QUIET_SECONDS = 3.0
 """How long a watch hears nothing before it asks whether the server is there. Also how often it tries again to read
 what an ACL forbade: a change of an ACL fires no watch."""
 
+RENEWAL_SECONDS = 0.5
+"""How long a watch that lost its connection waits for another, and how long it must have lived to go on with it. One
+stands after some 50 to 200 ms if a server is there; if none is, the core hears of the loss at once."""
+
 
 class ZookeeperWatch(Watch):
     """The commits to a namespace after a revision; see ``confo.Watch`` for how it ends.
@@ -32,6 +36,7 @@ class ZookeeperWatch(Watch):
         self._names: set[str] = set()
         self._forbidden: set[str] = set()
         self._try_again_at = 0.0
+        self._session_id, self._began_at = 0, 0.0
         self._wire: Tripwire | None = None
         self._closed = False
         self._failure: ConfoError | None = None
@@ -47,12 +52,12 @@ class ZookeeperWatch(Watch):
         """Wait for the next commits; StopIteration once closed."""
         if self._pid != os.getpid():
             raise BackendUnavailable(f"cannot {self._asked}: the watch belongs to the process before the fork")
-        try:
-            if self._failure is None and not self._closed:
+        while self._failure is None and not self._closed:
+            try:
                 return self._advance()
-        except ConfoError as error:
-            self._failure = error
-            self._end()
+            except ConfoError as error:
+                self._failure = self._after(error)
+                self._end()
         if self._closed or self._session.closed:
             raise StopIteration
         assert self._failure is not None  # noqa: S101 - there is no batch for no other reason
@@ -67,11 +72,26 @@ class ZookeeperWatch(Watch):
             wire.stop()
         self._end()
 
+    def _after(self, error: ConfoError) -> ConfoError | None:
+        """Return the error to end with, None to go on where it was: a connection was lost, and the session stands.
+
+        The core backs off from what is unavailable. That is right for a server that is down; after an expired session,
+        or a connection that is back at once, there is nothing to wait for.
+        """
+        if not isinstance(error, BackendUnavailable) or not self._session_id:
+            return error
+        standing = self._session.standing(RENEWAL_SECONDS)
+        if standing not in {0, self._session_id}:
+            return self._resync("the session that it stood in has expired")
+        lived = time.monotonic() - self._began_at
+        return None if standing and lived > RENEWAL_SECONDS else error
+
     def _end(self) -> None:
-        wire = self._wire
+        wire, self._wire = self._wire, None
         if wire is not None and self._pid == os.getpid():
             wire.close()
-        self._session.disown(self)
+        if self._closed or self._failure is not None:
+            self._session.disown(self)
 
     # --- asking ----------------------------------------------------------------------------------
 
@@ -100,6 +120,7 @@ class ZookeeperWatch(Watch):
         """Arm every watch since the revision: the server fires at once what changed after it."""
         session, path = self._session, self._layout.namespace(self._namespace)
         wire = self._wire = Tripwire(session.connect(self._asked), self._layout, self._namespace)
+        self._session_id, self._began_at = session.id, time.monotonic()
         now = look(session, [get(path), children(path)], self._asked, fresh=True)
         znode, names = now.results
         state = State(now.zxid, znode and znode.stat, frozenset(names or ()), {})
