@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from confo import FrozenDict, InvalidDocument, UnreadableDocument
+from confo import FieldNotFound, FrozenDict, InvalidDocument, UnreadableDocument
 from confo.codec import MAX_BYTES, MAX_DEPTH, decode, encode, freeze
 
 PLACE = {"namespace": "sales", "configuration": "database"}
@@ -273,3 +273,14 @@ def test_logging_takes_a_document_as_it_is():
     logging.config.dictConfig(document)
     logger = logging.getLogger("tests.confo.dictconfig")
     assert (logger.level, [type(one) for one in logger.handlers]) == (logging.ERROR, [logging.NullHandler])
+
+
+def test_a_field_that_is_not_there():
+    """Looking up what a document, or an object in it, does not have says what there is, as a KeyError."""
+    document = decode(b'{"host": 1, "opts": {"pool": 5}}', namespace="n", configuration="c")
+    with pytest.raises(FieldNotFound, match="no field 'pol' in this document: did you mean 'pool'. It has: 'pool'"):
+        document["opts"]["pol"]
+    with pytest.raises(KeyError, match="no field 'nope'"):
+        FrozenDict(document)["nope"]
+    assert FrozenDict(document).get("nope") is None
+    assert "nope" not in FrozenDict(document)

@@ -80,7 +80,7 @@ def test_a_list_is_assigned_whole(draft):
         (lambda d: d.pop("nope"), ConfigurationNotFound, "'database', 'api'"),
         (lambda d: d.__delitem__("nope"), ConfigurationNotFound, "'nope'"),
         (lambda d: d["database"]["hst"], FieldNotFound, "no field 'hst' in sales/database: did you mean 'host'"),
-        (lambda d: d["database"]["optz"].update(a=1), FieldNotFound, "it has: 'host', 'opts'"),
+        (lambda d: d["database"]["optz"].update(a=1), FieldNotFound, "did you mean 'opts'. It has: 'host', 'opts'"),
         (lambda d: d["database"]["opts"]["pol"], FieldNotFound, "field .'opts', 'pol'.*'pool'"),
         (lambda d: d["database"].__delitem__("nope"), FieldNotFound, "'nope'"),
         (lambda d: d["database"]["opts"].pop("nope"), FieldNotFound, "field .'opts', 'nope'"),

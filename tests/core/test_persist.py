@@ -104,6 +104,30 @@ def test_the_kind_of_get_that_most_programs_use_tells_it_once(config, sales):
     assert caught.value.__context__ is None
 
 
+def test_a_default_costs_no_search(sales, store):
+    """Asking with a default for what is not there looks for no similar name, be there ever so many."""
+    from confo import hints
+
+    sales.set("database", "host", "a")
+    calls = []
+
+    def search(word, names):
+        calls.append(1)
+        return ""
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hints, "did_you_mean", search)
+        assert sales.get("databse", default=1) == sales.get("databse", "host", default=1) == 1
+        assert sales.get("database", "hst", default=1) == 1
+        with sales.edit() as draft:
+            assert draft.get("databse") is draft.setdefault("d", {}).get("x") is None
+        assert calls == []
+        with pytest.raises(ConfigurationNotFound):
+            sales.get("databse")
+        assert calls == [1]
+    assert hints.did_you_mean("a", [f"a{number}" for number in range(hints.MOST_NAMES + 1)]) == ""
+
+
 def test_two_processes_change_two_paths_of_one_object(sales, theirs, store):
     """Two processes that change different members of one nested object both win; the same member is told as a path."""
     sales.set("database", {"opts": {"a": 1, "b": 1}})
@@ -175,7 +199,7 @@ def test_one_configuration(config, sales):
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
-        (lambda c, s: s.persist("databse"), ConfigurationNotFound, "did you mean 'database'.*staged: 'database'"),
+        (lambda c, s: s.persist("databse"), ConfigurationNotFound, "did you mean 'database'. Staged: 'database'"),
         (lambda c, s: s.persist("rotated"), ConfigurationNotFound, "nothing is staged in sales/rotated; staged: 'data"),
         (lambda c, s: c.persist(config="databse"), ConfigurationNotFound, "did you mean 'database'"),
         (lambda c, s: c.persist("sales", "x"), ConfigurationNotFound, "nothing is staged in sales/x"),

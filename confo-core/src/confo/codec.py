@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, TypeAlias
 
 from confo import yaml_dumpers
-from confo.errors import InvalidDocument, UnreadableDocument
+from confo.errors import FieldNotFound, InvalidDocument, UnreadableDocument
+from confo.hints import instead
 
 MOST_NAMES = 10_000
 """Names of fields that are kept once for all documents; a store that makes names up cannot fill the memory."""
@@ -53,6 +54,13 @@ class FrozenDict(dict[str, Any]):
     def plain(self) -> dict[str, Any]:
         """Return a plain, changeable copy: dicts and lists all the way down."""
         return {key: thaw(value) for key, value in self.items()}
+
+    def __missing__(self, field: object) -> NoReturn:
+        """Say what there is: the same FieldNotFound, a KeyError, as from ``get``."""
+        raise FieldNotFound(
+            f"no field {field!r} in this document{instead(field, self)}",
+            field=field if isinstance(field, str) else None,
+        )
 
     def __copy__(self) -> dict[str, Any]:
         """Return a plain dict of the same members."""
@@ -299,10 +307,33 @@ def _freeze(value: object, place: str, depth: int) -> JSON:
         )
     if isinstance(value, (list, tuple)):
         return FrozenList(_freeze(item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value))
-    raise _Refused(
-        f"{_at(place)} is of type {type(value).__name__}, which is not JSON "
-        "(use None, bool, int, float, str, list and dict)"
-    )
+    raise _Refused(f"{_at(place)} is of type {type(value).__name__}, which is not JSON ({_instead(value)})")
+
+
+def _instead(value: object) -> str:
+    """Return what to do with a value that is not JSON."""
+    if hasattr(value, "__dataclass_fields__"):
+        return "give dataclasses.asdict() of it"
+    if hasattr(value, "model_dump"):
+        return "give its model_dump(mode='json')"
+    names = {kind.__name__ for kind in type(value).__mro__}
+    said = (say for name, say in _SAY.items() if name in names)
+    return next(said, "use None, bool, int, float, str, list and dict")
+
+
+_SAY = {  # by the names of classes, so that none of their modules is imported
+    "Enum": "give its value",
+    "date": "give its isoformat()",
+    "time": "give its isoformat()",
+    "timedelta": "give its total_seconds()",
+    "Decimal": "give str() or float() of it",
+    "UUID": "give str() of it",
+    "PurePath": "give str() of it",
+    "set": "give a list of it",
+    "frozenset": "give a list of it",
+    "bytes": "give its decode(), or base64 text of it",
+    "bytearray": "give its decode(), or base64 text of it",
+}
 
 
 def _key(key: object, place: str) -> str:

@@ -13,7 +13,7 @@ from confo.changes import UNREADABLE, Document, Draft
 from confo.codec import thaw
 from confo.edits import Edit, with_document, with_field, without_document, without_field
 from confo.errors import Closed, ConfigurationNotFound, FieldNotFound, InvalidName
-from confo.hints import did_you_mean, listed
+from confo.hints import instead, listed
 from confo.model import MISSING, Commit, Snapshot
 from confo.names import check_configuration
 from confo.paths import Field, Path, as_field, as_path, look, shown
@@ -51,8 +51,8 @@ class Editor(MutableMapping[str, Any]):
         if page.mine is None:
             page.read.add(())
             raise ConfigurationNotFound(
-                f"no configuration {name!r} in namespace {self.namespace!r}{did_you_mean(name, self)}; to create it, "
-                f"assign a whole document. There are: {listed(self)}",
+                f"no configuration {name!r} in namespace {self.namespace!r}{instead(name, self, 'there are')}; "
+                "to create one, assign a whole document",
                 namespace=self.namespace,
                 configuration=name,
             )
@@ -85,6 +85,20 @@ class Editor(MutableMapping[str, Any]):
             return False
         page.read.add(())
         return page.mine is not None
+
+    @overload
+    def get(self, name: str) -> DocumentEditor | None: ...
+
+    @overload
+    def get(self, name: str, default: Any) -> Any: ...
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the document to write to, or the default if there is none."""
+        page = self._page(name)
+        if page.mine is None:
+            page.read.add(())
+            return default
+        return DocumentEditor(self, name, ())
 
     def setdefault(self, name: str, default: Any = None) -> DocumentEditor:
         """Return the document to write to; the configuration is created with this one if it is not there."""
@@ -187,9 +201,8 @@ class DocumentEditor(MutableMapping[str, Any]):
         here = self._editor.object(self._name, self._path)
         found = self._editor.value(self._name, path)
         if found is MISSING:
-            near = did_you_mean(field, here) if isinstance(field, str) else ""
             raise FieldNotFound(
-                f"no {shown(as_field(path))} in {self._editor.namespace}/{self._name}{near}; it has: {listed(here)}",
+                f"no {shown(as_field(path))} in {self._editor.namespace}/{self._name}{instead(path[-1], here)}",
                 namespace=self._editor.namespace,
                 configuration=self._name,
                 field=as_field(path),
@@ -223,6 +236,15 @@ class DocumentEditor(MutableMapping[str, Any]):
         except InvalidName:
             return False
         return self._editor.value(self._name, path, whole=True) is not MISSING
+
+    def get(self, field: Field, default: Any = None) -> Any:
+        """Return a field, or what stands at a path, or the default if there is nothing."""
+        path = (*self._path, *as_path(field))
+        self._editor.object(self._name, self._path)
+        found = self._editor.value(self._name, path)
+        if found is MISSING:
+            return default
+        return DocumentEditor(self._editor, self._name, path) if isinstance(found, dict) else found
 
     def setdefault(self, field: Field, default: Any = None) -> Any:
         """Return a field, which is set to this value if it is not there: an object is one to write to."""

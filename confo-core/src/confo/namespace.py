@@ -29,7 +29,7 @@ from confo.errors import (
     RevisionNotFound,
 )
 from confo.events import Changes, Event, Interest, Kind, Kinds, Subscription, kinds_of
-from confo.hints import did_you_mean, listed
+from confo.hints import instead
 from confo.history import Signature
 from confo.model import MISSING, ChangeSet, Commit, Snapshot, Status
 from confo.names import check_configuration
@@ -141,7 +141,7 @@ class Namespace(Mapping[str, FrozenDict]):
 
     def __getitem__(self, name: str) -> FrozenDict:
         """Return the document, frozen."""
-        return self._view.document(name)
+        return self._document(name)
 
     def __iter__(self) -> Iterator[str]:
         """Iterate the names of the configurations."""
@@ -304,7 +304,7 @@ class Namespace(Mapping[str, FrozenDict]):
         name = check_configuration(_either(configuration, config))
         if field is None:
             if not self._view.has(name):
-                self._view.resolve(name)  # raises, as there is nothing to delete
+                self._document(name)  # raises, as there is nothing to delete
             self._view.stage(name, without_document, whole=True)
         else:
             self.get(name, field)
@@ -614,8 +614,7 @@ class Namespace(Mapping[str, FrozenDict]):
         refuse_message(configuration)
         check_configuration(configuration)
         raise ConfigurationNotFound(
-            f"nothing is staged in {self.name}/{configuration}{did_you_mean(configuration, names)}; staged: "
-            f"{listed(names)}",
+            f"nothing is staged in {self.name}/{configuration}{instead(configuration, names, 'staged')}",
             namespace=self.name,
             configuration=configuration,
         )
@@ -668,26 +667,34 @@ class Namespace(Mapping[str, FrozenDict]):
                 namespace=self.name,
             )
 
+    def _document(self, name: str) -> FrozenDict:
+        """Return a document, or say what there is instead."""
+        try:
+            return self._view.document(name)
+        except ConfigurationNotFound as error:
+            found = error
+        raise ConfigurationNotFound(
+            f"{found}{instead(name, self._view.names())}", namespace=self.name, configuration=name
+        )
+
     def _explain(self, name: str, field: Field | None, default: Any) -> Any:
         """Decode what was not read before; return what is asked for, the default, or say what is missing."""
         path = () if field is None else as_path(field)
         if not isinstance(name, str):
             check_configuration(name)
-        try:
-            document = self._view.document(name)
-        except ConfigurationNotFound:
-            if default is RAISE:
-                raise
+        if default is not RAISE and not self._view.has(name):
+            self._view.check_age()
             return default
+        document = self._document(name)
         found = look(document, path)
         if found is not MISSING:
             return found
         if default is not RAISE:
             return default
         within = look(document, path[:-1])
-        near = did_you_mean(path[-1], within) if isinstance(within, dict) else ""
+        there = within if isinstance(within, dict) else document
         raise FieldNotFound(
-            f"no {shown(as_field(path))} in {self.name}/{name}{near}; it has: {listed(document)}",
+            f"no {shown(as_field(path))} in {self.name}/{name}{instead(path[-1], there)}",
             namespace=self.name,
             configuration=name,
             field=as_field(path),

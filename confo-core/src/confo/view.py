@@ -20,7 +20,6 @@ from confo.changes import UNREADABLE, Draft, rebase
 from confo.codec import FrozenDict, decode
 from confo.entries import Entries
 from confo.errors import Closed, ConfigurationNotFound, UnreadableDocument
-from confo.hints import did_you_mean, listed
 from confo.model import Entry, Snapshot
 from confo.readable import CHECKED_AT_ONCE, News, Readable
 from confo.staleness import Limit
@@ -111,7 +110,7 @@ class View:
             draft = self.drafts.get(name)
             document = draft.mine if draft else self._served(name)
             if document is None:
-                raise self._not_found(name)
+                raise self._not_found(name)  # without a hint, which takes long: some who ask have a default
             return self._known.setdefault(name, document) or self._revive(name, document)
 
     def close(self, why: str) -> None:
@@ -444,10 +443,8 @@ class View:
         return document
 
     def _not_found(self, name: str) -> ConfigurationNotFound:
-        names = self.names()
         return ConfigurationNotFound(
-            f"no configuration {name!r} in namespace {self.namespace!r}{did_you_mean(name, names)}; it has: "
-            f"{listed(names)}",
+            f"no configuration {name!r} in namespace {self.namespace!r}",
             namespace=self.namespace,
             configuration=name,
         )
