@@ -10,6 +10,7 @@ import uuid
 
 import pytest
 
+import confo
 from confo import (
     AuthenticationFailed,
     Backend,
@@ -30,7 +31,7 @@ from confo import (
 )
 from confo.first import time_travel
 from confo.guarded import GuardedBackend
-from confo.opening import UNKNOWN, OpeningBackend
+from confo.opening import UNKNOWN, OpeningBackend, Silence
 from confo.start import Start, attempt, open_by, parse, within
 from confo_memory import MemoryBackend
 from confo_testkit.faults import FaultyBackend
@@ -287,7 +288,7 @@ def test_require_within_a_time(start, outage):
 
 
 def test_wait(start, outage):
-    """With "wait:10" it is tried again until the store is there."""
+    """With "wait" it is tried again until the store is there, within the seconds of ``timeout``."""
     outage.refuse()
     tries = []
     real = outage.kind.open
@@ -299,7 +300,7 @@ def test_wait(start, outage):
         return real(credentials)
 
     outage.kind.open = counted
-    config = start("wait:10")
+    config = start("wait", timeout=10)
     assert len(tries) == 3
     outage.refuse()
     threading.Timer(0.1, outage.come_back).start()
@@ -308,13 +309,61 @@ def test_wait(start, outage):
 
 
 def test_waiting_in_vain(start, outage):
-    """In the end "wait:0.2" raises what the store said last, and at once what waiting does not mend."""
+    """In the end "wait" says how long it waited and what the store said last; at once what waiting cannot mend."""
     outage.refuse()
-    with pytest.raises(BackendUnavailable, match="nobody is there"):
-        start("wait:0.2")
+    with pytest.raises(
+        BackendUnavailable, match=r"^cannot open the store within 0.2 seconds \(start='wait'\): nobody is there$"
+    ):
+        start("wait", timeout=0.2)
     outage.refuse(PermissionDenied("not you"))
     with pytest.raises(PermissionDenied):
-        start("wait:60")
+        start("wait", timeout=60)
+
+
+def test_waiting_for_a_reason(outage):
+    """A store that refuses and then falls silent is told by its refusal: silence in the last moment is no reason."""
+    outage.refuse()
+
+    def open_it():
+        try:
+            return outage.kind.open({})
+        finally:
+            outage.fall_silent()
+
+    with pytest.raises(BackendUnavailable, match="nobody is there"):
+        open_by(Start("wait", 0.3), outage.kind, open_it, "127.0.0.1:2379")
+    outage.come_back()
+
+
+@pytest.mark.parametrize("how", ["wait", "require"])
+def test_a_silent_store_is_told_with_its_address(outage, how):
+    """Where nothing was heard at all the message says from whom, how long, and what to look at."""
+    outage.fall_silent()
+    with pytest.raises(BackendUnavailable, match="no answer from 127.0.0.1:2379 within .* firewall"):
+        open_by(Start(how, 0.1), outage.kind, lambda: outage.kind.open({}), "127.0.0.1:2379")
+    outage.come_back()
+
+
+def test_waiting_for_a_namespace(start, outage):
+    """A namespace that is not made yet is waited for as well; in vain, the error has the names that exist."""
+    config = start("wait", timeout=30)
+    threading.Timer(0.1, lambda: outage.tool.create_namespace("later")).start()
+    assert len(config.namespace("later")) == 0
+    config = start("wait", timeout=0.2)
+    with pytest.raises(
+        NamespaceNotFound, match=r"within 0.2 seconds \(start='wait'\): no namespace 'nope'.*sales"
+    ) as said:
+        config.namespace("nope")
+    assert said.value.namespace == "nope"
+    with pytest.raises(NamespaceNotFound, match="^no namespace 'nope'"):
+        start("require").namespace("nope")
+
+
+def test_what_is_made_is_not_waited_for(outage):
+    """``create=True`` makes a namespace that is not there at once, however long the start would wait for it."""
+    store = uuid.uuid4().hex
+    with confo.connect(f"memory://{store}/sales", create=True, start="wait", timeout=1e6) as sales:
+        assert len(sales) == 0
 
 
 @pytest.mark.parametrize(
@@ -322,6 +371,8 @@ def test_waiting_in_vain(start, outage):
     [
         ("require", None, Start("require", None)),
         ("require", 2, Start("require", 2.0)),
+        ("wait", 10, Start("wait", 10.0)),
+        ("wait", 0.5, Start("wait", 0.5)),
         ("wait:10", None, Start("wait", 10.0)),
         ("wait:0.5", None, Start("wait", 0.5)),
         (LAST_KNOWN_GOOD, None, Start(LAST_KNOWN_GOOD, 5.0)),
@@ -329,14 +380,14 @@ def test_waiting_in_vain(start, outage):
     ],
 )
 def test_policies(given, timeout, policy):
-    """What is written is what is meant."""
+    """A policy and its seconds are read as they are written, in the older spelling too."""
     assert parse(given, timeout) == policy
 
 
 @pytest.mark.parametrize("given", ["", "Require", "wait", "wait:", "wait:-1", "wait:0", "wait:1e3", "cache", None, 3])
 def test_wrong_policies(start, given):
     """A policy that is none is one clear error that says what there is."""
-    with pytest.raises(InvalidOption, match=r"start is 'require', 'wait:10'|timeout is"):
+    with pytest.raises(InvalidOption, match=r"start is 'require', 'wait' \(with|timeout is|needs to know"):
         start(given)
 
 
@@ -345,7 +396,7 @@ def test_wrong_timeouts(start, timeout):
     """So is a timeout that is none; and two words on one thing."""
     with pytest.raises(InvalidOption, match="timeout is a number of seconds greater than 0"):
         start("require", timeout=timeout)
-    with pytest.raises(InvalidOption, match="leave it out"):
+    with pytest.raises(InvalidOption, match="start='wait', timeout=10"):
         start("wait:10", timeout=3)
 
 
@@ -503,7 +554,7 @@ def test_one_attempt_at_a_time(outage):
     threads = [threading.Thread(target=lambda: found.append(opening.load("sales").revision)) for _ in range(5)]
     for thread in threads:
         thread.start()
-    with pytest.raises(BackendUnavailable, match="no answer"):
+    with pytest.raises(Silence, match="no answer"):
         opening.opened(0.05)
     outage.come_back()
     for thread in threads:
@@ -549,6 +600,7 @@ def test_nothing_of_the_seam_is_left_out(stand_in):
         "url_credentials",
         "create_credentials",
         "credential_names",
+        "where",
     }  # asked of the class, before anything is opened
     members = {name for name in vars(Backend) if not name.startswith("_")} - inherited
     assert members - set(vars(stand_in)) == set()
@@ -591,9 +643,9 @@ def test_attempts_share_the_time():
             raise BackendUnavailable("not yet")
         return "here"
 
-    assert attempt(Start("wait", 30.0), call) == "here"
+    assert attempt(Start("wait", 30.0), "ask", call) == "here"
     assert told == sorted(told, reverse=True)
-    assert attempt(Start("require", None), lambda left: left) is None
+    assert attempt(Start("require", None), "ask", lambda left: left) is None
 
 
 def test_errors_come_out_of_the_thread_as_they_are():

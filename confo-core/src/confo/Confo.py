@@ -134,11 +134,12 @@ class Confo:
         what is no document: "last-good" the last one that could be read, or "raise" UnreadableDocument.
 
         ``start`` is for this call and for the first use of each namespace: "require" has the store's own state, or
-        raises; "wait:10" tries again for 10 seconds before it raises; "last-known-good" takes what was kept of a
-        namespace when the store is not there, says so in ``status()``, and goes on trying by itself. ``timeout`` is
-        how many seconds the program waits for the store (None: the backend's own timeout, and 5 seconds with
-        "last-known-good"). ``cache`` is the folder where each namespace is kept from then on, documents in plain
-        text, for this user only; "last-known-good" uses the platform's cache folder when none is given.
+        raises; "wait" tries again until ``timeout`` is over, also for a namespace that is not made yet, and then
+        raises; "last-known-good" takes what was kept of a namespace when the store is not there, says so in
+        ``status()``, and goes on trying by itself. ``timeout`` is how many seconds the program waits for the store
+        (None: the backend's own timeout, and 5 seconds with "last-known-good"; "wait" needs a number). ``cache`` is the
+        folder where each namespace is kept from then on, documents in plain text, for this user only;
+        "last-known-good" uses the platform's cache folder when none is given.
 
         Raises BackendNotInstalled, CredentialsError, BackendUnavailable, PermissionDenied, BackendExists,
         InvalidOption or CacheError. With "last-known-good" a store that cannot be reached raises nothing here: a
@@ -161,7 +162,8 @@ class Confo:
         if cache is not None or policy.falls_back:
             kind = backend_type if isinstance(backend_type, str) else found.__qualname__
             kept = Cache(prepare(cache), kind, name, given)
-        backend = open_by(policy, found, partial(open_guarded, found, given, _described(backend_type)))
+        opening = partial(open_guarded, found, given, _described(backend_type))
+        backend = open_by(policy, found, opening, _where(found, given) if policy.seconds else "")
         with self._lock:
             try:
                 self._refuse_twice(name)
@@ -618,6 +620,14 @@ def _retention(history: object) -> Retention | None:
     if isinstance(history, bool):
         return Retention() if history else None
     raise InvalidOption(f"history is True, False or a confo.Retention, not {type(history).__name__}")
+
+
+def _where(backend: type[Backend], credentials: Mapping[str, object]) -> str:
+    """Return the address of a store, empty where its credentials are wrong: opening it says why."""
+    try:
+        return backend.where(credentials)
+    except Exception:  # noqa: BLE001 - a plugin's
+        return ""
 
 
 def _described(backend_type: str | type[Backend]) -> str:

@@ -108,6 +108,12 @@ class Backend(ABC):
     """One opened store."""
 
     capabilities: Capabilities
+
+    @classmethod
+    def where(cls, credentials: Mapping[str, object]) -> str:  # noqa: ARG003 - for those who override it
+        """Return the address that credentials name, for messages; empty where there is none. Speaks to nobody."""
+        return ""
+
     credential_names: ClassVar[Sequence[str]] = ()
     """The names of all credentials that it takes, for those who list or check them."""
     create_credentials: ClassVar[Mapping[str, object]] = {}

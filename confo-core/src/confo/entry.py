@@ -119,10 +119,11 @@ def _opened(target: Target, create: bool, options: LoadOptions) -> Confo:
 
 
 def _use(config: Confo, namespace: str, *, create: bool) -> None:
+    if not create:
+        config.use_namespace(namespace)
+        return
     try:
-        config.use_namespace(namespace)
+        config._require_active().namespace(namespace, waits=False)  # noqa: SLF001 - what is made is not waited for
     except NamespaceNotFound:
-        if not create:
-            raise
         config.create_namespace(namespace, exist_ok=True)  # another worker may have made it meanwhile
-        config.use_namespace(namespace)
+    config.use_namespace(namespace)

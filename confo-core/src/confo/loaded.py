@@ -56,13 +56,18 @@ class Loaded:
         self._namespaces: dict[str, Namespace] = {}
         self._lock = threading.RLock()
 
-    def namespace(self, name: str, *, max_staleness: float | None = None, on_stale: OnStale | None = None) -> Namespace:
-        """Return the one handle of this namespace, loaded when first asked for, and limit the age of what it reads."""
+    def namespace(
+        self, name: str, *, max_staleness: float | None = None, on_stale: OnStale | None = None, waits: bool = True
+    ) -> Namespace:
+        """Return the one handle of this namespace, loaded when first asked for, and limit the age of what it reads.
+
+        ``waits``: where the start policy waits, it waits also for a namespace that is not made yet.
+        """
         check_namespace(name)
         limit(self.name, name, max_staleness, on_stale, follows=False)  # before anything is loaded for nothing
         with self._lock:
             if name not in self._namespaces:
-                replica = self._replica(name)
+                replica = self._replica(name, waits=waits)
                 self._namespaces[name] = Namespace(
                     self.name, self.backend, name, history=self._history, replica=replica
                 )
@@ -71,21 +76,21 @@ class Loaded:
             self._namespaces[name].limit_staleness(max_staleness, on_stale)
             return self._namespaces[name]
 
-    def _replica(self, namespace: str) -> Replica:
+    def _replica(self, namespace: str, *, waits: bool) -> Replica:
         return Replica(
             self.backend,
             namespace,
             follow=self._follow,
-            first=self._first(namespace),
+            first=self._first(namespace, waits=waits),
             on_news=(lambda: None) if self._keeper is None else self._keeper.wake,
             serve_last_good=self._serve_last_good,
         )
 
-    def _first(self, namespace: str) -> First:
+    def _first(self, namespace: str, *, waits: bool) -> First:
         """Return the store's state, or what was kept of it if that is good enough and the store does not answer."""
         kept, damage = self._kept(namespace)
         try:
-            snapshot = self._load(namespace, kept)
+            snapshot = self._load(namespace, kept, waits=waits)
         except BackendUnavailable as error:
             if not self._start.falls_back:
                 raise
@@ -107,14 +112,15 @@ class Loaded:
             f"{namespace} on {self.name} is not ready: {error}; and {why}", backend=self.name, namespace=namespace
         ) from error
 
-    def _load(self, namespace: str, kept: Kept | None) -> Snapshot:
+    def _load(self, namespace: str, kept: Kept | None, *, waits: bool) -> Snapshot:
         backend, seconds = self.backend, self._start.seconds
+        start = self._start._replace(for_namespaces=waits)
         if kept and seconds and self._start.falls_back and isinstance(backend, OpeningBackend):
             failure = backend.failure(seconds)
             if failure is not None:  # who waited for the store once at this start does not wait for it twice
                 raise failure
         asked = f"load {namespace} of {self.name}"
-        return attempt(self._start, lambda left: within(left, asked, lambda: backend.load(namespace)))
+        return attempt(start, asked, lambda left: within(left, asked, lambda: backend.load(namespace)))
 
     def _kept(self, namespace: str) -> tuple[Kept | None, CacheError | None]:
         if self._keeper is None:

@@ -29,6 +29,14 @@ UNKNOWN: Final = Capabilities(
 """Stands for capabilities that a class does not tell before it is opened: what the store may take is not refused."""
 
 
+class Silence(Exception):
+    """Nothing was heard in the time that there was; ``error`` says so where no better reason is known."""
+
+    def __init__(self, error: BackendUnavailable) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class _Attempt:
     """One try to open the backend, in a thread of its own as it may take as long as the backend's timeout."""
 
@@ -40,7 +48,8 @@ class _Attempt:
 class OpeningBackend(Backend):
     """Stands for a backend until it is open, and passes on to it from then on."""
 
-    def __init__(self, backend: type[Backend], open_it: Callable[[], Backend]) -> None:
+    def __init__(self, backend: type[Backend], open_it: Callable[[], Backend], where: str = "") -> None:
+        self._where = f" from {where}" if where else ""
         told = getattr(backend, "capabilities", None)  # an attribute of the class or of its instances
         self._assumed = told if isinstance(told, Capabilities) else UNKNOWN
         self._open_it = open_it
@@ -59,7 +68,7 @@ class OpeningBackend(Backend):
     def opened(self, seconds: float | None = None) -> Backend:
         """Return the backend inside, opened now if it is not.
 
-        Raises what the attempt raised, and BackendUnavailable after so many seconds; the attempt then goes on.
+        Raises what the attempt raised, and Silence after so many seconds; the attempt then goes on.
         """
         if self._backend is not None:
             return self._backend
@@ -70,11 +79,15 @@ class OpeningBackend(Backend):
                 return self._backend
             if self._closed:
                 raise Closed("the backend was closed before its store could be reached")
-            error = attempt.error or BackendUnavailable(
-                f"cannot open the store: no answer within {seconds or 0.0:.3g} seconds"
+            if attempt.error is not None:
+                self._failed = time.monotonic(), attempt.error
+                raise attempt.error.with_traceback(None)
+            silence = BackendUnavailable(
+                f"cannot open the store: no answer{self._where} within {seconds or 0.0:.3g} seconds; is it what it is "
+                "taken for, and does a firewall stand between?"
             )
-            self._failed = time.monotonic(), error
-            raise error.with_traceback(None)
+            self._failed = time.monotonic(), silence
+            raise Silence(silence)
 
     def failure(self, seconds: float) -> BaseException | None:
         """Return why it could not be opened, if that was tried so short a time ago and has not come through since."""

@@ -1,7 +1,7 @@
 """How long a program waits for its store when it starts, and what it does without it.
 
-"require": the store's own state, or an error. "wait:10": the same, tried again for 10 seconds. "last-known-good": the
-store's state if it comes in time, else what was kept of it.
+"require": the store's own state, or an error. "wait", with ``timeout=10``: the same, tried again for 10 seconds.
+"last-known-good": the store's state if it comes in time, else what was kept of it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 from confo.backend import Backend
-from confo.errors import BackendUnavailable, InvalidOption
-from confo.opening import OpeningBackend
+from confo.errors import BackendUnavailable, ConfoError, InvalidOption, NamespaceNotFound
+from confo.opening import OpeningBackend, Silence
 from confo.replica import pause
 
 T = TypeVar("T")
@@ -30,10 +30,14 @@ PATIENCE_SECONDS = 5.0
 
 
 class Start(NamedTuple):
-    """A start policy; ``seconds`` bounds the wait (None: the backend's own timeout does)."""
+    """A start policy; ``seconds`` bounds the wait (None: the backend's own timeout does).
+
+    ``for_namespaces``: "wait" waits also for a namespace that is not made yet.
+    """
 
     how: Literal["require", "wait", "last-known-good"] = "require"
     seconds: float | None = None
+    for_namespaces: bool = True
 
     @property
     def falls_back(self) -> bool:
@@ -48,12 +52,21 @@ def parse(start: object, timeout: object) -> Start:
         return Start("require", seconds)
     if start == "last-known-good":
         return Start("last-known-good", PATIENCE_SECONDS if seconds is None else seconds)
+    if start == "wait":
+        if seconds is None:
+            raise InvalidOption("start='wait' needs to know how long: timeout=10 is 10 seconds")
+        return Start("wait", seconds)
+    # The older spelling has the seconds in it.
     waiting = re.fullmatch(r"wait:(\d{1,9}(?:\.\d{1,9})?)", start) if isinstance(start, str) else None
     if waiting is None:
         shown = repr(start) if isinstance(start, str) and len(start) < 40 else type(start).__name__
-        raise InvalidOption(f"start is 'require', 'wait:10' (seconds) or 'last-known-good', not {shown}")
+        raise InvalidOption(
+            f"start is 'require', 'wait' (with timeout=10, in seconds) or 'last-known-good', not {shown}"
+        )
     if seconds is not None:
-        raise InvalidOption(f"start={start!r} says how long to wait, so timeout= has nothing to say: leave it out")
+        raise InvalidOption(
+            f"start={start!r} says how long to wait, and so does timeout=: write start='wait', timeout=10"
+        )
     return Start("wait", _seconds(float(waiting[1])))
 
 
@@ -63,29 +76,57 @@ def _seconds(given: object) -> float:
     return float(given)
 
 
-def attempt(start: Start, call: Callable[[float | None], T]) -> T:
-    """Return what a call returns, called with the seconds that it may take, and again as often as the policy says."""
+def attempt(start: Start, what: str, call: Callable[[float | None], T]) -> T:
+    """Return what a call returns, called with the seconds that it may take, and again as often as the policy says.
+
+    ``what`` goes after "cannot". In the end it raises the last error that says why; that nothing was heard in the
+    moment left is no reason.
+    """
     if start.seconds is None:
         return call(None)
     until, failures = time.monotonic() + start.seconds, 0
+    silence: BackendUnavailable | None = None
+    reason: ConfoError | None = None
     while True:
         try:
             return call(max(0.0, until - time.monotonic()))
-        except BackendUnavailable:
-            left = until - time.monotonic()
-            if start.how != "wait" or left <= 0:
+        except Silence as heard_nothing:
+            silence = heard_nothing.error
+        except BackendUnavailable as error:
+            reason = error
+        except NamespaceNotFound as error:
+            if start.how != "wait" or not start.for_namespaces:
                 raise
+            reason = error
+        left = until - time.monotonic()
+        if start.how != "wait" or left <= 0:
+            break
         _PAUSE.wait(min(left, pause(failures, random.random())))  # noqa: S311 - spreading, not hiding
         failures += 1
+    raise _in_the_end(start, what, reason or silence)
 
 
-def open_by(start: Start, backend: type[Backend], open_it: Callable[[], Backend]) -> Backend:
-    """Return the backend opened, or one that opens when its store can be reached if the policy is content with that."""
+def _in_the_end(start: Start, what: str, reason: ConfoError | None) -> ConfoError:
+    """Return the error that a start ends with: how long was waited, and why in vain."""
+    assert reason is not None  # noqa: S101 - it does not end without one
+    if start.how != "wait":
+        return reason
+    kind = NamespaceNotFound if isinstance(reason, NamespaceNotFound) else BackendUnavailable
+    error = kind(f"cannot {what} within {start.seconds:g} seconds (start='wait'): {reason}", namespace=reason.namespace)
+    error.__context__, error.__suppress_context__ = reason, True
+    return error
+
+
+def open_by(start: Start, backend: type[Backend], open_it: Callable[[], Backend], where: str = "") -> Backend:
+    """Return the backend opened, or one that opens when its store can be reached if the policy is content with that.
+
+    ``where`` is the store's address, for messages.
+    """
     if start.seconds is None:
         return open_it()
-    opening = OpeningBackend(backend, open_it)
+    opening = OpeningBackend(backend, open_it, where)
     try:
-        return attempt(start, opening.opened)
+        return attempt(start, "open the store", opening.opened)
     except BackendUnavailable as error:
         if start.falls_back:
             log.warning("the store cannot be reached yet: %s", error)
@@ -129,7 +170,7 @@ class _Answer(Generic[T]):
 
 
 def within(seconds: float | None, what: str, call: Callable[[], T]) -> T:
-    """Return or raise what a call does; BackendUnavailable when it does neither in so many seconds (None: any number).
+    """Return or raise what a call does; Silence when it does neither in so many seconds (None: any number).
 
     With a bound it is called in a thread of its own, which ends with the call: by its backend's own timeout, or when
     that is closed.
@@ -139,5 +180,5 @@ def within(seconds: float | None, what: str, call: Callable[[], T]) -> T:
     answer = _Answer(call)
     threading.Thread(target=answer.fetch, name="confo-start", daemon=True).start()
     if not answer.wait(seconds):
-        raise BackendUnavailable(f"cannot {what}: no answer within {seconds:.3g} seconds")
+        raise Silence(BackendUnavailable(f"cannot {what}: no answer within {seconds:.3g} seconds"))
     return answer.get()

@@ -64,6 +64,11 @@ class EtcdBackend(Backend):
         return f"<EtcdBackend at {', '.join(self._session.endpoints)}, prefix {self._layout.prefix.decode()}{state}>"
 
     @classmethod
+    def where(cls, credentials: Mapping[str, object]) -> str:
+        """Return the servers' addresses."""
+        return ", ".join(parse(credentials).endpoints)
+
+    @classmethod
     def open(cls, credentials: Mapping[str, object]) -> Self:
         """Connect and authenticate.
 

@@ -64,6 +64,11 @@ class ZookeeperBackend(Backend):
         return f"<ZookeeperBackend at {self._session.where}, prefix {self._layout.prefix}{state}>"
 
     @classmethod
+    def where(cls, credentials: Mapping[str, object]) -> str:
+        """Return the servers' addresses."""
+        return ", ".join(parse(credentials).hosts)
+
+    @classmethod
     def open(cls, credentials: Mapping[str, object]) -> Self:
         """Connect.
 
