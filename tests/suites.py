@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.core import test_classic, test_history, test_live, test_namespace
+from tests.core import test_classic, test_history, test_live, test_namespace, test_persist, test_transaction
 from tests.core.test_history import story
+from tests.core.test_transaction import counter
 
-__all__ = ["check_what_is_left_out", "story", "suites"]
+__all__ = ["check_what_is_left_out", "counter", "story", "suites"]
 
 # Tests that are about the memory store itself, or about Confo without any store.
 ELSEWHERE = {
@@ -37,14 +38,16 @@ ELSEWHERE = {
     "test_an_unknown_outcome_and_a_lost_race",
     "test_namespaces_are_created_used_and_listed",
     "test_status_and_health",
+    "test_acknowledged_increments_are_in_the_counter",
+    "test_control_of_agreeing_values",
+    "test_interleaved_blocks_are_as_if_one_after_the_other",
 }
 # Tests that count an event for each of several commits: they may come as one where ``every_commit`` is False.
 COALESCED = {
     "test_a_callback_may_end_its_own_subscription",
     "test_a_subscription_hears_what_it_asked_for",
-    "test_events_of_unreadable_documents",
 }
-_MODULES = (test_classic, test_history, test_live, test_namespace)
+_MODULES = (test_classic, test_history, test_live, test_namespace, test_persist, test_transaction)
 
 
 class _Once:
@@ -61,6 +64,8 @@ def suites(*, every_commit: bool) -> dict[str, type]:
         "TestHistory": _class(test_history, left_out),
         "TestLive": _class(test_live, left_out),
         "TestNamespace": _class(test_namespace, left_out, _Once),
+        "TestPersist": _class(test_persist, left_out),
+        "TestTransaction": _class(test_transaction, left_out, _Once),
     }
 
 

@@ -205,10 +205,10 @@ def test_a_guard_alone_shows_nowhere(sales, theirs, counter, store):
     assert [commit.author for commit in sales.history()] == [draft.commit.author] * 3
 
 
-def test_a_subscriber_hears_no_guard(credentials):
+def test_a_subscriber_hears_no_guard(kind, credentials):
     """Who listens hears of what changed, and not of what was only guarded."""
     with Confo("guards") as config:
-        config.load_backend(credentials, "store", "memory")
+        config.load_backend(credentials, "store", kind)
         config.activate_backend("store")
         config.create_namespace("sales")
         sales = config.namespace("sales")
