@@ -227,6 +227,27 @@ def test_a_subscription_hears_what_it_asked_for(sales, theirs):
     assert [e.configuration for e in everything.events] == ["api", "database", "database", "database"]
 
 
+def test_a_path_is_listened_to(sales, theirs):
+    """field= may be a path into nested objects: what changes beside it is not heard, what it lies in is."""
+    size = Heard()
+    with sales.on_change(size, "database", ("opts", "pool", "size")) as subscription:
+        for value in ({"pool": {"size": 1}}, {"pool": {"size": 1, "most": 2}}, {"pool": 5, "x": 1}, {"pool": 5}, {}):
+            theirs.set("database", "opts", value)
+            theirs.set("database", "host", len(value))
+            assert sales.wait_for(theirs.persist().revision, SECONDS)
+            assert sales.drain(SECONDS)
+        assert "('opts', 'pool', 'size')" in repr(subscription)
+    assert [event.paths for event in size.events] == [
+        (("opts",), ("host",)),
+        (("opts", "pool"), ("opts", "x"), ("host",)),
+    ]
+    for wrong in (["opts"], (), ("opts", 1)):
+        with pytest.raises(InvalidName, match="a field is a str, or a tuple of str"):
+            sales.on_change(size, "database", wrong)
+    with pytest.raises(InvalidName, match=r"field \('opts', 'x'\) of which configuration"):
+        sales.changes(field=("opts", "x"))
+
+
 def test_an_equal_value_makes_no_event(sales, store):
     """Writing what is there already, however it is spelled, is no event."""
     heard = Heard()

@@ -19,7 +19,8 @@ from confo.changes import unchanged
 from confo.codec import FrozenDict, decode
 from confo.errors import Closed, InvalidOption, NotSupported, UnreadableDocument
 from confo.hints import did_you_mean
-from confo.model import MISSING, Change, Entry, same
+from confo.model import Change, Entry, same
+from confo.paths import Field, as_path, look
 
 Kind: TypeAlias = Literal["changed", "resync", "stale", "ready", "alarm", "unreadable"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -96,6 +97,11 @@ class Event:
         """Names of the fields that differ."""
         return Change(self.namespace, self.configuration or "", self.old, self.new).fields
 
+    @property
+    def paths(self) -> tuple[tuple[str, ...], ...]:
+        """Where they differ, as deep as both sides are objects: ``(("host",), ("opts", "pool"))``."""
+        return Change(self.namespace, self.configuration or "", self.old, self.new).paths
+
     def __repr__(self) -> str:
         """Show what happened where, never a value."""
         place = self.namespace if self.configuration is None else f"{self.namespace}/{self.configuration}"
@@ -110,10 +116,10 @@ class Event:
 
 
 class Interest(NamedTuple):
-    """What a subscriber wants to hear: all of a namespace, one configuration, or one of its fields; and which kinds."""
+    """What a subscriber wants to hear: all of a namespace, one configuration, one field or path; and which kinds."""
 
     configuration: str | None
-    field: str | None
+    field: Field | None
     kinds: tuple[Kind, ...] = DOCUMENTS
 
     def hears_alarms(self) -> bool:
@@ -138,8 +144,8 @@ class Interest(NamedTuple):
             return True
         if self.field is None:
             return not unchanged(old, new)
-        before, after = (MISSING if side is None else side.get(self.field, MISSING) for side in (old, new))
-        return not same(before, after)
+        path = as_path(self.field)
+        return not same(look(old, path), look(new, path))
 
 
 Kinds: TypeAlias = Iterable[Kind] | Kind | Literal["all"] | None

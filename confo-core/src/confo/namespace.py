@@ -193,12 +193,12 @@ class Namespace(Mapping[str, FrozenDict]):
         self,
         callback: Callable[[Event], object],
         configuration: str | None = None,
-        field: str | None = None,
+        field: Field | None = None,
         *,
         kinds: Kinds = None,
         config: str | None = None,
     ) -> Subscription:
-        """Call back with an ``Event`` for every change: of the namespace, of one configuration, or of one field.
+        """Call back with an ``Event`` for every change: of the namespace, one configuration, one field or path.
 
         Events come in order, in a thread of the subscription's own: a callback may call anything here, block or
         raise without hurting others. When it is slower than the changes, those of one configuration are folded into
@@ -217,7 +217,7 @@ class Namespace(Mapping[str, FrozenDict]):
     def changes(
         self,
         configuration: str | None = None,
-        field: str | None = None,
+        field: Field | None = None,
         *,
         kinds: Kinds = None,
         config: str | None = None,
@@ -787,11 +787,13 @@ def _either(configuration: str | None, config: str | None) -> str | None:
     return config if configuration is None else configuration
 
 
-def _interest(configuration: str | None, field: str | None, kinds: tuple[Kind, ...]) -> Interest:
+def _interest(configuration: str | None, field: Field | None, kinds: tuple[Kind, ...]) -> Interest:
+    if field is not None:
+        as_path(field)
     if configuration is not None:
         check_configuration(configuration)
     elif field is not None:
-        raise InvalidName(f"a field, {field!r}, of which configuration? give configuration= as well")
+        raise InvalidName(f"{shown(field)} of which configuration? give configuration= as well")
     return Interest(configuration, field, kinds)
 
 
