@@ -40,6 +40,7 @@ ELSEWHERE = {
     "test_status_and_health",
     "test_acknowledged_increments_are_in_the_counter",
     "test_control_of_agreeing_values",
+    "test_control_of_a_rule_over_what_was_only_read",
     "test_interleaved_blocks_are_as_if_one_after_the_other",
 }
 # Tests that count an event for each of several commits: they may come as one where ``every_commit`` is False.

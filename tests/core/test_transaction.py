@@ -439,6 +439,41 @@ def test_the_loop_goes_on(sales, theirs, counter, monkeypatch):
 # --- acknowledged is done ----------------------------------------------------------------------------
 
 
+def draw(handles, *, reads):
+    """Have threads take one from either of two documents as long as both together have any; return what is left."""
+    handles[0].set("left", {"n": 12})
+    handles[0].set("right", {"n": 12})
+    handles[0].persist()
+    for handle in handles:
+        handle.reload()
+
+    def take(draft, side):
+        if draft["left"]["n"] + draft["right"]["n"] > 0:
+            draft[side]["n"] -= 1
+
+    def work(number):
+        side = ("left", "right")[number % 2]
+        while (
+            not handles[number // 2].transaction(lambda draft: take(draft, side), attempts=100, reads=reads).already_so
+        ):
+            pass
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    handles[0].reload()
+    return handles[0].get("left", "n") + handles[0].get("right", "n")
+
+
+def test_no_more_is_taken_than_there_is(sales, theirs):
+    """With reads=True a rule over two documents holds, although each block writes one of them only."""
+    assert draw([sales, theirs], reads=True) == 0
+
+
+def test_control_of_a_rule_over_what_was_only_read(sales, theirs):
+    """Without it two blocks that read both and write one each break the rule together."""
+    assert any(draw([sales, theirs], reads=False) < 0 for _ in range(20))
+
+
 def increments(store, handles=4, each=40):
     """Have threads with handles of their own increment one counter; return the acknowledged, and what it says."""
     MemoryBackend.open({"store": store}).create_namespace("sales")

@@ -374,7 +374,7 @@ def _reread(pending: Sequence[Pending], keys: Sequence[tuple[str, str]]) -> None
 def _conflict(lost: Sequence[Collision]) -> ConflictError:
     shown = ", ".join(f"{c.namespace}/{c.configuration} {shown_field(c.field)}" for c in lost)
     return ConflictError(
-        f"changed here and in the store since it was read: {shown}; nothing was written. "
+        f"changed by somebody else since it was read here: {shown}; nothing was written. "
         "Look at .base, .mine and .theirs of each in .collisions. What set() staged: persist it with "
         "on_conflict='mine' or 'theirs', or discard() it. What edit() wrote: begin again on what is there now, as "
         "transaction() does",
