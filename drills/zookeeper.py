@@ -24,7 +24,6 @@ def main() -> int:
     parser.add_argument("--expiries", type=int, default=50, help="how many sessions to expire (default 50)")
     count = parser.parse_args().expiries
     logging.getLogger("confo").setLevel(logging.ERROR)  # that a session is lost is what happens all the time here
-    logging.getLogger("confo_zookeeper").setLevel(logging.ERROR)
     done: list[Recovery] = []
     with ZooEnsemble() as ensemble:
         try:

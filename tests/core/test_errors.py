@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import traceback
 
 import pytest
 
@@ -53,3 +54,27 @@ def test_the_facade_is_complete():
     assert list(dir(confo)) == sorted({*list(confo.__all__), "__version__"})
     with pytest.raises(AttributeError, match="no attribute 'Nope'"):
         confo.Nope  # noqa: B018 - asking is the test
+
+
+def test_a_drivers_error_is_kept_and_not_printed(caplog):
+    """What a driver raised is printed by no traceback of ours; a program finds it, and the log has it at DEBUG."""
+    with caplog.at_level("DEBUG", "confo"), pytest.raises(confo.BackendUnavailable) as caught:
+        _refused()
+    printed = "".join(traceback.format_exception(caught.value))
+    assert printed.count("Traceback (most recent call last)") == 1
+    assert "111" not in printed
+    assert isinstance(caught.value.driver_error, ConnectionRefusedError)
+    assert "ConnectionRefusedError: [Errno 111] not here" in caplog.text
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (str(copy), copy.driver_error) == (str(caught.value), None)
+    outer = confo.NotReadyError("later")
+    outer.__cause__ = caught.value
+    assert outer.driver_error is caught.value.driver_error
+    assert confo.ConfoError("alone").driver_error is None
+
+
+def _refused():
+    try:
+        raise ConnectionRefusedError(111, "not here")
+    except OSError as error:
+        raise confo.BackendUnavailable("cannot open the store").instead_of(error) from None

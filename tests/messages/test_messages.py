@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import logging
 import traceback
 
 import pytest
 
 import confo
+from tests.messages import conftest
 from tests.messages.pages import Mistake, mistakes, read
+
+
+def named(mistake: Mistake) -> list[str]:
+    """Return the fixtures that the lines of a mistake name."""
+    used = {node.id for node in ast.walk(ast.parse(mistake.code)) if isinstance(node, ast.Name)}
+    return sorted(name for name in used if type(vars(conftest).get(name)).__name__ == "FixtureFunctionDefinition")
+
 
 MISTAKES = list(mistakes())
 
@@ -18,7 +25,7 @@ MISTAKES = list(mistakes())
 @pytest.mark.parametrize("mistake", MISTAKES, ids=map(repr, MISTAKES))
 def test_message(mistake, request, caplog):
     """The mistake is answered with what its page says: the error or the line in the log, and nothing printed above."""
-    names = fixtures_in(mistake.code, request)
+    names = {name: request.getfixturevalue(name) for name in named(mistake)}
     lines = compile(mistake.code, f"{mistake.page}.md", "exec")
     if mistake.kind in logging.getLevelNamesMapping():
         with caplog.at_level(mistake.kind, "confo"):
@@ -44,13 +51,3 @@ def test_a_page_that_is_wrong_is_found():
     assert not mistake.is_told_by("a division by zero at 2379")
     with pytest.raises(ValueError, match="page.md has 2 blocks of Python, and 1"):
         read("page", entry + "\n## B\n\n```python\npass\n```\n")
-
-
-def fixtures_in(code, request):
-    """Return the fixtures that some lines name."""
-    found = {}
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Name):
-            with contextlib.suppress(pytest.FixtureLookupError):
-                found[node.id] = request.getfixturevalue(node.id)
-    return found

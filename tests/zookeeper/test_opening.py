@@ -124,13 +124,13 @@ def test_nothing_secret_is_logged(server, prefix, opening, caplog):
 
 
 @pytest.mark.parametrize("form", [str, Path.read_text, lambda path: path.read_text().replace("\n", "\\n")])
-def test_mutual_tls(encrypted, authority, prefix, opening, form):
+def test_mutual_tls(encrypted, authority, prefix, opening, form, tmp_path, monkeypatch):
     """With certificates on both sides everything works, a user's password included.
 
     They are paths, or the PEM texts themselves as an environment variable has them; of a text nothing stays on disk.
     """
     certificate, key = authority.sign("client")
-    temporary = set(Path(tempfile.gettempdir()).glob("confo-*"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     backend = opening(
         hosts=f"127.0.0.1:{encrypted.secure_port}",
         ca_cert=form(authority.certificate),
@@ -144,7 +144,7 @@ def test_mutual_tls(encrypted, authority, prefix, opening, form):
     names = [f"n{number:03d}" for number in range(300)]
     revision = backend.commit([Write("sales", name, b"x" * 1000, 0) for name in names])
     assert len(backend.load("sales").entries) == 300
-    assert set(Path(tempfile.gettempdir()).glob("confo-*")) == temporary
+    assert not list(tmp_path.iterdir())
     watch = backend.watch("sales", revision)
     next(watch)
     backend.commit([Write("sales", name, b"y", ANY) for name in names])

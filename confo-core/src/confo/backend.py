@@ -3,7 +3,8 @@
 A backend keeps bytes under (namespace, name), each with the revision that wrote it, and tells of changes.
 It knows nothing of JSON, drafts, merging or history, and it does not retry: the core resumes, backs off and
 resolves unknown outcomes, once for all backends. Drivers' exceptions are translated into ``confo``'s at the
-edge, ``__cause__`` kept. Every call may come from any thread and is bounded in time by the backend's own timeout.
+edge, and kept as ``driver_error``. Every call may come from any thread and is bounded in time by the backend's own
+timeout.
 Namespaces that begin with a dot are the core's: they need no ``create_namespace`` and are never listed.
 """
 

@@ -8,7 +8,7 @@ look at is kept as attributes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 
 class ConfoError(Exception):
@@ -30,6 +30,23 @@ class ConfoError(Exception):
         self.configuration = configuration
         self.field = field
         self.revision = revision
+
+    @property
+    def driver_error(self) -> BaseException | None:
+        """The driver's own error that this one was made of, for who needs its details; None if there was none.
+
+        It is not printed above this one: what it says is in the message.
+        """
+        behind = self.__cause__ or self.__context__
+        return behind.driver_error if isinstance(behind, ConfoError) else behind
+
+    def instead_of(self, error: BaseException) -> Self:
+        """Stand for a driver's error, which goes into the log at DEBUG: ``raise ours.instead_of(error) from None``."""
+        from logging import getLogger  # only errors need it
+
+        self.__context__, self.__suppress_context__ = error, True
+        getLogger("confo").debug("%s: %s", type(self).__name__, self, exc_info=error)
+        return self
 
     def __str__(self) -> str:
         """Return the message as it was written (KeyError would put it in quotes)."""

@@ -110,7 +110,7 @@ class Loaded:
         why = f"what was kept of it cannot be used: {kept}" if kept else "nothing was kept of it before"
         raise NotReadyError(
             f"{namespace} on {self.name} is not ready: {error}; and {why}", backend=self.name, namespace=namespace
-        ) from error
+        ) from None
 
     def _load(self, namespace: str, kept: Kept | None, *, waits: bool) -> Snapshot:
         backend, seconds = self.backend, self._start.seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Self
 
 from confo import (
@@ -22,11 +23,14 @@ from confo import (
 from confo_etcd import committing, reading
 from confo_etcd.credentials import ALLOWED, parse
 from confo_etcd.layout import Layout, entries_of, past
+from confo_etcd.outcome import needing
 from confo_etcd.position import Position
 from confo_etcd.schema import schema
 from confo_etcd.session import Session
 from confo_etcd.watch import EtcdWatch
 
+HISTORY = ".history."
+"""How the core's own namespace of a namespace's records begins."""
 _SHOWN = 20  # namespaces that an error lists; a message is to be read
 
 
@@ -109,19 +113,24 @@ class EtcdBackend(Backend):
     def namespaces(self) -> list[str]:
         """Return the names of all namespaces, sorted; one request for each."""
         found = []
-        start = self._layout.first
-        asked = f"list the namespaces under {self._layout.prefix.decode()!r}"
-        while (key := reading.first_key(self._session, start, self._layout.end, asked)) is not None:
-            namespace, start = self._layout.namespace_of(key)
-            if namespace is not None:
-                found.append(namespace)
+        start, prefix = self._layout.first, self._layout.prefix.decode()
+        asked = f"list the namespaces under {prefix!r}"
+        with needing(f"to list the namespaces the user needs a role with read on all of {prefix}"):
+            while (key := reading.first_key(self._session, start, self._layout.end, asked)) is not None:
+                namespace, start = self._layout.namespace_of(key)
+                if namespace is not None:
+                    found.append(namespace)
         # etcd's order is that of the keys, where "a-b/" comes before "a/".
         return sorted(found)
 
     def create_namespace(self, namespace: str) -> None:
         """Create a namespace by its marker; NamespaceExists also if another tool wrote keys without one."""
-        wire, marker = schema(), self._layout.marker(namespace)
         asked = f"create namespace {namespace!r}"
+        with self._roles([namespace], write=True):
+            self._create(namespace, asked)
+
+    def _create(self, namespace: str, asked: str) -> None:
+        wire, marker = schema(), self._layout.marker(namespace)
         # The guard below makes the server look at every key of the namespace: do it only when there is none.
         if reading.first_key(self._session, marker, past(marker), asked) is None:
             request = wire.TxnRequest()
@@ -138,7 +147,9 @@ class EtcdBackend(Backend):
         marker = self._layout.marker(namespace)
         request = schema().DeleteRangeRequest(key=marker, range_end=past(marker))
         asked = f"delete namespace {namespace!r}"
-        if not self._session.call("DeleteRange", request, asked, write=True).deleted:
+        with self._roles([namespace], write=True):
+            deleted = self._session.call("DeleteRange", request, asked, write=True).deleted
+        if not deleted:
             raise self._not_found(namespace)
 
     # --- reading ---------------------------------------------------------------------------------
@@ -152,12 +163,13 @@ class EtcdBackend(Backend):
         entries: dict[str, Entry] = {}
         empty = True
         asked = f"load namespace {namespace!r}"
-        for page in reading.pages(self._session, marker, past(marker), asked, whole=True):
-            if page.restarted:
-                entries.clear()
-            empty = empty and not page.kvs
-            self._latest_cluster = page.cluster_id
-            entries.update(entries_of(page.kvs, len(marker)))
+        with self._roles([namespace]):
+            for page in reading.pages(self._session, marker, past(marker), asked, whole=True):
+                if page.restarted:
+                    entries.clear()
+                empty = empty and not page.kvs
+                self._latest_cluster = page.cluster_id
+                entries.update(entries_of(page.kvs, len(marker)))
         if empty and not namespace.startswith("."):
             raise self._not_found(namespace)
         self._clusters[namespace] = page.cluster_id
@@ -186,7 +198,8 @@ class EtcdBackend(Backend):
             for name in names[start : start + committing.MAX_OPERATIONS]:
                 key = self._layout.key(namespace, name)
                 request.success.add().request_range.CopyFrom(wire.RangeRequest(key=key, revision=revision))
-            answer = self._session.call("Txn", request, f"read from namespace {namespace!r}")
+            with self._roles([namespace]):
+                answer = self._session.call("Txn", request, f"read from namespace {namespace!r}")
             for response in answer.responses:
                 found.update(entries_of(response.response_range.kvs, len(marker)))
         return found
@@ -209,12 +222,13 @@ class EtcdBackend(Backend):
         page_size = min(limit, reading.FIRST_PAGE)
         if limit <= 0:
             return found
-        for page in reading.pages(self._session, first, end, asked, first=page_size, reverse=reverse):
-            if page.restarted:
-                found.clear()
-            found.extend(entries_of(page.kvs, len(marker)).items())
-            if len(found) >= limit:
-                break
+        with self._roles([namespace]):
+            for page in reading.pages(self._session, first, end, asked, first=page_size, reverse=reverse):
+                if page.restarted:
+                    found.clear()
+                found.extend(entries_of(page.kvs, len(marker)).items())
+                if len(found) >= limit:
+                    break
         return found[:limit]
 
     # --- writing ---------------------------------------------------------------------------------
@@ -227,6 +241,10 @@ class EtcdBackend(Backend):
         returned.
         """
         planned = committing.plan(writes, self._layout)
+        with self._roles([write.namespace for write in writes], write=True):
+            return self._commit(planned, writes)
+
+    def _commit(self, planned: committing.Plan, writes: Sequence[Write]) -> int:
         names = list(dict.fromkeys(repr(write.namespace) for write in writes))
         asked = f"commit to namespace {', '.join(names)}"
         for namespace in planned.unmarked:
@@ -240,6 +258,21 @@ class EtcdBackend(Backend):
             for namespace in missing:
                 self._mark(namespace)
         raise self._not_found(missing[0])  # deleted between the marker and the repetition
+
+    def _roles(self, namespaces: Sequence[str], *, write: bool = False) -> AbstractContextManager[None]:
+        """Say which keys need which permission, where the server refuses this user."""
+        prefix = self._layout.prefix.decode()
+        history = any(namespace.startswith(HISTORY) for namespace in namespaces)
+        users = sorted({namespace.removeprefix(HISTORY) for namespace in namespaces})
+        if not (write or history):
+            return needing(
+                f"reading {', '.join(users)} needs read on {' and '.join(f'{prefix}{name}/' for name in users)}"
+            )
+        keys = " and ".join(f"{prefix}{name}/ and {prefix}{HISTORY}{name}/" for name in users)
+        return needing(
+            f"persist of {', '.join(users)} needs readwrite on {keys}: etcdctl role grant-permission ROLE readwrite "
+            f"--prefix=true KEY"
+        )
 
     def _mark(self, namespace: str) -> None:
         """Give a marker to a namespace that is there without one; NamespaceNotFound if it is not there."""

@@ -143,5 +143,5 @@ def _closed_in_our_words() -> Iterator[None]:
         yield
     except Closed:
         raise
-    except ValueError as error:  # gRPC's word for a channel that was closed before the call
-        raise Closed("the etcd backend is closed") from error
+    except ValueError:  # gRPC's word for a channel that was closed before the call
+        raise Closed("the etcd backend is closed") from None

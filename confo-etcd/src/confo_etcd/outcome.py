@@ -7,7 +7,9 @@ Sources: etcd's api/v3rpc/rpctypes/error.go for the wording, gRPC's status codes
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -55,11 +57,39 @@ def _refused(error: type[ConfoError], advice: str = "") -> Verdict:
 
 _NOT_DONE = Verdict(Outcome.NOT_DONE, BackendUnavailable)
 _NOBODY_THERE = Verdict(Outcome.NOT_DONE, BackendUnavailable, "is it running, and can this machine reach it?")
+_NO_SUCH_NAME = Verdict(
+    Outcome.NOT_DONE, BackendUnavailable, "is the host's name spelt right, and does this machine know it?"
+)
+_NO_TLS = Verdict(
+    Outcome.NOT_DONE,
+    BackendUnavailable,
+    'does that port speak TLS? Leave "ca_cert" out, or take the port that does',
+)
+_WRONG_SERVER = Verdict(
+    Outcome.NOT_DONE,
+    BackendUnavailable,
+    "the server's certificate is not from the authority in \"ca_cert\", or is for another name than the host's",
+)
+_WRONG_CLIENT = Verdict(
+    Outcome.NOT_DONE,
+    BackendUnavailable,
+    'the server does not accept the client\'s certificate: give "cert_cert" and "cert_key" that its authority signed',
+)
+_NO_ETCD = Verdict(Outcome.NOT_DONE, BackendUnavailable, "what listens there is no etcd: is it the client port?")
+_HUNG_UP = Verdict(
+    Outcome.NOT_DONE, BackendUnavailable, 'it closed the connection: is it etcd, and does it want TLS (give "ca_cert")?'
+)
 _STRANGER = Verdict(Outcome.STRANGER, BackendUnavailable, "etcd does not accept the token it gave out just before")
 
 # The first row that fits counts.
 TABLE: tuple[_Row, ...] = (
-    # gRPC fails a call at once while it has no connection: such a request never left.
+    # gRPC fails a call at once while it has no connection: such a request never left. Why there is none, first.
+    _Row("UNAVAILABLE", "dns resolution|errors resolving|domain name not found|address lookup failed", _NO_SUCH_NAME),
+    _Row("UNAVAILABLE", "failed to connect.*(wrong_version_number|handshake read failed)", _NO_TLS),
+    _Row("UNAVAILABLE", "failed to connect.*(certificate_verify_failed|verification check failed)", _WRONG_SERVER),
+    _Row("UNAVAILABLE", "failed to connect.*(alert_|certificate_required)", _WRONG_CLIENT),
+    _Row("UNAVAILABLE", "failed to connect.*(parsing http/2|settings frame)", _NO_ETCD),
+    _Row("UNAVAILABLE", "failed to connect.*socket closed", _HUNG_UP),
     _Row("UNAVAILABLE", "failed to connect|connections to all backends failing", _NOBODY_THERE),
     _Row("UNAVAILABLE", "(dns|name|address).*resol|connection refused|empty address list", _NOBODY_THERE),
     # With metadata "hasleader" a member without a leader refuses before it looks at the request.
@@ -71,7 +101,7 @@ TABLE: tuple[_Row, ...] = (
         "authentication failed|user name not found",
         _refused(AuthenticationFailed, 'check the credentials "user" and "password"'),
     ),
-    _Row("PERMISSION_DENIED", "", _refused(PermissionDenied, "grant the user a role that allows it")),
+    _Row("PERMISSION_DENIED", "", _refused(PermissionDenied)),
     _Row(
         "OUT_OF_RANGE",
         "required revision (has been compacted|is a future revision)",
@@ -89,6 +119,7 @@ TABLE: tuple[_Row, ...] = (
     _Row("INVALID_ARGUMENT|FAILED_PRECONDITION|NOT_FOUND|OUT_OF_RANGE", "", _refused(BackendFailure)),
 )
 _UNKNOWN = Verdict(Outcome.UNKNOWN, OutcomeUnknown)
+_SILENT = Verdict(Outcome.UNKNOWN, OutcomeUnknown, "is it etcd, is it overloaded, and does a firewall stand between?")
 
 
 def judge(code: str, details: str) -> Verdict:
@@ -96,7 +127,7 @@ def judge(code: str, details: str) -> Verdict:
     for row in TABLE:
         if re.fullmatch(row.code, code) and re.search(row.details, details, re.IGNORECASE):
             return row.verdict
-    return _UNKNOWN
+    return _SILENT if code == "DEADLINE_EXCEEDED" else _UNKNOWN
 
 
 def verdict_on(error: grpc.RpcError) -> Verdict:
@@ -104,8 +135,10 @@ def verdict_on(error: grpc.RpcError) -> Verdict:
     return judge(*_words(error))
 
 
-def translate(error: grpc.RpcError, asked: str, endpoint: str, *, write: bool = False) -> ConfoError:
-    """Return the error to raise ``from`` this one; ``asked`` goes after "cannot".
+def translate(
+    error: grpc.RpcError, asked: str, endpoint: str, *, write: bool = False, seconds: float | None = None
+) -> ConfoError:
+    """Return the error to raise in place of this one; ``asked`` goes after "cannot", ``seconds`` were there to wait.
 
     A read of unknown outcome is BackendUnavailable, as nothing can have happened; a write OutcomeUnknown.
     """
@@ -117,7 +150,21 @@ def translate(error: grpc.RpcError, asked: str, endpoint: str, *, write: bool = 
     advice = f"; {verdict.advice}" if verdict.advice else ""
     doubt = ": it may or may not have happened" if kind is OutcomeUnknown else ""
     # Details are the server's or gRPC's words on the call; what was sent is not in them.
-    return kind(f"cannot {asked}{doubt} (etcd at {endpoint} says {code}: {details[:300]}){advice}")
+    said = f"etcd at {endpoint} says {code}: {details[:300]}"
+    if code == "DEADLINE_EXCEEDED":
+        said = f"no answer from etcd at {endpoint} in time" + (f", {seconds:g} seconds" if seconds else "")
+    return kind(f"cannot {asked}{doubt} ({said}){advice}").instead_of(error)
+
+
+@contextlib.contextmanager
+def needing(needs: str) -> Iterator[None]:
+    """Say what a refused user needs, where that is a matter of roles."""
+    try:
+        yield
+    except PermissionDenied as error:
+        if type(error) is PermissionDenied:
+            error.args = (f"{error}; {needs}",)
+        raise
 
 
 def _words(error: grpc.RpcError) -> tuple[str, str]:

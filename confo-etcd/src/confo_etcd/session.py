@@ -7,6 +7,7 @@ call credentials on a plaintext channel), and authenticates again, once, when th
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import threading
@@ -22,6 +23,8 @@ from confo_etcd.connection import Connection, Metadata, Version
 from confo_etcd.credentials import Credentials
 from confo_etcd.outcome import Outcome, translate, verdict_on
 from confo_etcd.schema import Message, schema
+
+log = logging.getLogger("confo")
 
 # etcd 3.4 is the first with fragments and with progress on request.
 OLDEST: Version = (3, 4, 0)
@@ -54,6 +57,7 @@ class Session:
         self.endpoints = credentials.endpoints
         self._turn = 0
         self._closed = False
+        self._warned = False
         self._processes: dict[int, _Process] = {}
 
     # --- whom to ask -----------------------------------------------------------------------------
@@ -94,7 +98,7 @@ class Session:
         raise BackendUnavailable(
             f"cannot {asked}: no answer from etcd at {', '.join(self.endpoints)} "
             f"within {self.credentials.timeout:g} seconds; the last error: {last}"
-        ) from last
+        ) from None
 
     def ask(self, connection: Connection, method: str, request: Message, asked: str) -> Message:
         """Read something from one server, on a channel of the caller's."""
@@ -156,17 +160,18 @@ class Session:
             return connection.call(method, request, until - time.monotonic(), metadata)
         except grpc.RpcError as error:
             if verdict_on(error).outcome is not Outcome.STRANGER:
-                raise self._explained(error, asked, connection, write=write) from error
+                raise self._explained(error, asked, connection, write=write) from None
         metadata = self.introduce(connection, asked, until, refused=metadata)
         try:
             return connection.call(method, request, until - time.monotonic(), metadata)
         except grpc.RpcError as error:
-            raise self._explained(error, asked, connection, write=write) from error
+            raise self._explained(error, asked, connection, write=write) from None
 
     def _explained(
         self, error: grpc.RpcError, asked: str, connection: Connection, *, write: bool = False
     ) -> ConfoError:
-        explained = translate(error, asked, connection.endpoint, write=write)
+        seconds = self.credentials.timeout
+        explained = translate(error, asked, connection.endpoint, write=write, seconds=seconds)
         if self._closed and not isinstance(explained, OutcomeUnknown):
             return Closed("the etcd backend was closed meanwhile")
         return explained
@@ -194,7 +199,7 @@ class Session:
             if user is not None and (token is None or refused == _metadata(token)):
                 token = process.token = self._authenticate(connection, until, demanded=refused is not None)
         except grpc.RpcError as error:
-            raise self._explained(error, asked, connection) from error
+            raise self._explained(error, asked, connection) from None
         return _metadata(token)
 
     def drop_token(self) -> None:
@@ -219,9 +224,20 @@ class Session:
         except grpc.RpcError as error:
             # Said in so many words by etcd. It is then used without a token until it demands one.
             if not demanded and "authentication is not enabled" in str(error):
+                self._warn_once(connection)
                 return ""
             raise
         return str(answer.token)
+
+    def _warn_once(self, connection: Connection) -> None:
+        """Say that the credentials protect nothing: whoever reaches the server may do everything."""
+        if not self._warned:
+            self._warned = True
+            log.warning(
+                "etcd at %s does not check users (its authentication is not enabled): the credentials "
+                '"user" and "password" have no effect',
+                connection.endpoint,
+            )
 
     # --- what belongs to this process ------------------------------------------------------------
 

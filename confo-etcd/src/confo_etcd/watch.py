@@ -110,7 +110,7 @@ class EtcdWatch(Watch):
         except grpc.RpcError as error:
             if connection.suspended:
                 return self._begin_again()
-            raise self._broken(error) from error
+            raise self._broken(error) from None
         finally:
             self._waiting = False
             self._answers += 1

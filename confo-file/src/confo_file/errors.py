@@ -1,4 +1,4 @@
-"""The edge: what the system's errors mean to Confo. ``__cause__`` is kept."""
+"""The edge: what the system's errors mean to Confo. They are kept as ``driver_error``, and not printed above ours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def translated(asked: str) -> Iterator[None]:
         raise
     except OSError as error:
         meaning = PermissionDenied if error.errno in _FORBIDDEN else BackendUnavailable
-        raise meaning(f"cannot {asked}: {_said(error)}; nothing was written") from error
+        raise meaning(f"cannot {asked}: {_said(error)}; nothing was written").instead_of(error) from None
 
 
 @contextlib.contextmanager
@@ -29,7 +29,7 @@ def doubtful(asked: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutcomeUnknown(f"{asked} may have happened: {_said(error)}") from error
+        raise OutcomeUnknown(f"{asked} may have happened: {_said(error)}").instead_of(error) from None
 
 
 def _said(error: OSError) -> str:

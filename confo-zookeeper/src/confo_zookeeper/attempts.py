@@ -56,11 +56,9 @@ class Attempts:
         self.not_empty = [path] if isinstance(refused, NotEmptyError) else []
         if not isinstance(refused, RACES) or self._based_on == based_on:
             where = f"{self._asked}, at {path}" if path else self._asked
-            raise translate(refused, where, self._session.where, write=True) from refused
+            raise translate(refused, where, self._session.where, write=True) from None
         if time.monotonic() > self._until:
-            raise BackendUnavailable(
-                f"cannot {self._asked}: others wrote there all the time; nothing was written"
-            ) from refused
+            raise BackendUnavailable(f"cannot {self._asked}: others wrote there all the time; nothing was written")
         self._based_on = based_on
         self._pause()
         return None

@@ -112,7 +112,7 @@ class ZookeeperBackend(Backend):
         if isinstance(refused, NodeExistsError):
             raise NamespaceExists(f"namespace {namespace!r} exists already", namespace=namespace)
         if refused is not None:
-            raise translate(refused, asked, self._session.where) from refused
+            raise translate(refused, asked, self._session.where) from None
 
     def delete_namespace(self, namespace: str) -> None:
         """Delete a namespace and all in it, at one revision; NamespaceNotFound if it is not there.
@@ -248,7 +248,7 @@ class ZookeeperBackend(Backend):
         while isinstance(refused := refusal(self._session.call(create, asked)), NoNodeError):
             self._make(path.rpartition("/")[0], asked)
         if refused is not None and not isinstance(refused, NodeExistsError):
-            raise translate(refused, asked, self._session.where) from refused
+            raise translate(refused, asked, self._session.where) from None
 
     def _look(self, reads: Sequence[reading.Read], asked: str) -> list[Any]:
         return look(self._session, reads, asked, fresh=True).results

@@ -17,7 +17,7 @@ from typing import Any
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.states import Callback
 
-log = logging.getLogger("confo_zookeeper.kazoo")
+log = logging.getLogger("confo.zookeeper")
 """What kazoo says of connections. Below INFO it writes requests and answers, values and passwords included: they are
 dropped, whatever level anybody sets."""
 log.addFilter(lambda record: record.levelno >= logging.INFO)
@@ -31,6 +31,8 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no 
         self.failures = self.failures_in_a_row = 0
         """Attempts to connect that failed, in all and since one came about."""
         self.last_error: OSError | None = None
+        self.attempts = self.connections = 0
+        """How often a connection was tried, and how often there was one. Where none was tried, no name was known."""
         self._tls, self._seconds, self._changed = tls, connect_seconds, changed
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
@@ -58,8 +60,10 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no 
         """Connect, and prove the server's name. kazoo would trust the system's authorities too, and any name."""
         seconds = self._seconds if timeout is None else min(timeout, self._seconds)
         made: socket.socket | None = None
+        self.attempts += 1
         try:
             made = socket.create_connection(address, seconds)
+            self.connections += 1
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is not None:
                 made = self._tls.wrap_socket(made, server_hostname=hostname)

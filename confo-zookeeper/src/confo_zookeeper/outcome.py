@@ -7,6 +7,7 @@ Source: KeeperException.Code of ZooKeeper, and faults seen in tests.
 
 from __future__ import annotations
 
+import ssl
 from enum import Enum
 from typing import NamedTuple
 
@@ -80,7 +81,7 @@ def verdict_on(error: Exception) -> Verdict:
 
 
 def translate(error: Exception, asked: str, where: str, *, write: bool = False) -> ConfoError:
-    """Return the error to raise ``from`` this one; ``asked`` goes after "cannot".
+    """Return the error to raise in place of this one; ``asked`` goes after "cannot".
 
     A read of unknown outcome is BackendUnavailable, as nothing can have happened; a write OutcomeUnknown.
     """
@@ -91,4 +92,34 @@ def translate(error: Exception, asked: str, where: str, *, write: bool = False) 
     advice = f"; {verdict.advice}" if verdict.advice else ""
     doubt = ": it may or may not have happened" if kind is OutcomeUnknown else ": nothing was written" if write else ""
     said = "no answer in time" if isinstance(error, KazooTimeoutError) else type(error).__name__
-    return kind(f"cannot {asked}{doubt} (ZooKeeper at {where}: {said}){advice}")
+    return kind(f"cannot {asked}{doubt} (ZooKeeper at {where}: {said}){advice}").instead_of(error)
+
+
+def no_connection(error: OSError | None, attempts: int, connections: int, *, tls: bool) -> tuple[str, str]:
+    """Return what is to be said of a server that gave no session, and what to look at.
+
+    ``error`` is the last one of connecting, ``attempts`` is how many there were, ``connections`` how many were made.
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message, (
+            "the server's certificate is not from the authority in \"ca_cert\", or is for another name than the host's"
+        )
+    if isinstance(error, ssl.SSLError):
+        reason = (error.reason or "TLS failed").replace("_", " ").lower()
+        return reason, (
+            'does that port speak TLS? It is the server\'s secureClientPort; leave "ca_cert" out for the plain one'
+        )
+    if isinstance(error, TimeoutError) or (error is None and attempts and not connections):
+        return "no answer in time", "is the host right, and does a firewall stand between?"
+    if error is not None:
+        return error.strerror or type(error).__name__, "is it running, and can this machine reach it?"
+    if not attempts:
+        return "its name could not be looked up", "is the host's name spelt right, and does this machine know it?"
+    if tls:
+        return "it took the connection and gave no session", (
+            "is it ZooKeeper with TLS, and does it want a client's certificate that its authority signed "
+            '("cert_cert", "cert_key")?'
+        )
+    return "it took the connection and gave no session", (
+        'is it ZooKeeper, does it serve (has a quorum), and does that port want TLS (give "ca_cert")?'
+    )

@@ -200,7 +200,7 @@ def _result(session: Session, pending: Pending, asked: str) -> Result:
         answer = session.wait(pending, asked)
         return answer and answer.results[0]
     except ConfoError as error:
-        cause = error.__cause__
+        cause = error.driver_error
         if isinstance(cause, KazooException) and verdict_on(cause).outcome is Outcome.REFUSED:
             return cause
         raise
@@ -210,7 +210,7 @@ def _found(result: Result, path: str, asked: str, where: str) -> Any:
     if isinstance(result, NoNodeError):
         return None
     if isinstance(result, KazooException):
-        raise translate(result, f"{asked}, at {path}", where) from result
+        raise translate(result, f"{asked}, at {path}", where)
     return result
 
 

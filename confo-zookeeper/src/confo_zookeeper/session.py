@@ -32,7 +32,7 @@ from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 from confo import BackendUnavailable, Closed, ConfoError, OutcomeUnknown
 from confo_zookeeper.credentials import Credentials
 from confo_zookeeper.handler import Handler, log
-from confo_zookeeper.outcome import Outcome, translate, verdict_on
+from confo_zookeeper.outcome import Outcome, no_connection, translate, verdict_on
 from confo_zookeeper.trail import Trail
 from confo_zookeeper.wire import Answer, CatchUp, Pending, Request, Znode, submit
 
@@ -166,7 +166,7 @@ class Session:
                 outcome = verdict_on(error).outcome
                 lost = outcome is Outcome.UNKNOWN and not isinstance(error, KazooTimeoutError)
                 if write or self.closed or not lost or time.monotonic() >= deadline:
-                    raise self._explained(error, asked, write=write) from error
+                    raise self._explained(error, asked, write=write) from None
             else:
                 return answer if isinstance(answer, Answer) else Answer(answer[0], answer[1:])
 
@@ -180,7 +180,7 @@ class Session:
             answer: Answer = self._get(pending, self.credentials.timeout)
         except (KazooException, KazooTimeoutError) as error:
             self._heed(error)
-            raise self._explained(error, asked) from error
+            raise self._explained(error, asked) from None
         return answer
 
     def _get(self, pending: Pending, seconds: float) -> Any:
@@ -229,11 +229,12 @@ class Session:
             _end(client)
             if refused:
                 raise translate(AuthFailedError(), asked, self.where)
-        why = "" if handler.last_error is None else f": {_said(handler.last_error)}"
-        raise BackendUnavailable(
-            f"cannot {asked}: no connection to ZooKeeper at {self.where}{why}; "
-            "is it running, and can this machine reach it?"
-        ) from handler.last_error
+        error = handler.last_error
+        said, advice = no_connection(error, handler.attempts, handler.connections, tls=self.credentials.tls is not None)
+        unavailable = BackendUnavailable(
+            f"cannot {asked}: no connection to ZooKeeper at {self.where}{said and ': '}{said}; {advice}"
+        )
+        raise unavailable if error is None else unavailable.instead_of(error)
 
     def standing(self, seconds: float) -> int:
         """Wait for what becomes of a lost connection, so many seconds at most, and return the session that stands.
@@ -340,7 +341,3 @@ def _standing(client: KazooClient | None) -> int:
     """Return the session that a client has at the moment, 0 if it has none."""
     known = None if client is None else client.client_id
     return 0 if known is None else int(known[0])
-
-
-def _said(error: OSError) -> str:
-    return getattr(error, "verify_message", None) or error.strerror or type(error).__name__
