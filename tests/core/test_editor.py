@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from confo import Closed, ConfigurationNotFound, Editor, FieldNotFound, InvalidDocument, InvalidName, InvalidOption
 from confo.codec import FrozenDict
 from confo.model import Entry, Snapshot
+from confo.paths import ITSELF
 
 DOCUMENT = {"host": "secret-1", "opts": {"pool": {"size": 5}, "tags": ["secret-2", {"x": 1}]}}
 
@@ -177,6 +178,10 @@ def test_after_its_end_a_draft_is_read_only(draft):
         document["host"] = 1
 
 
+THERE = (ITSELF,)
+"""What guards that a document is there, whatever is in it."""
+
+
 def test_what_is_guarded():
     """The paths that were written are guarded, also where nothing changed; what was read, when that is asked for."""
     for reads in (False, True):
@@ -187,12 +192,13 @@ def test_what_is_guarded():
         assert draft.get("nope") is None
         assert "x" in draft["api"]
         assert list(draft["database"]["opts"]) == ["pool", "tags"]
+        ways = [(), ("opts",), ("opts", "pool")]
         guards = {name: set(one.guards) for name, one in draft.end().items()}
         assert guards == (
             {
-                "database": {("opts", "pool", "size"), ("opts",)},
-                "api": {("url",), ("x",)},
-                "other": {("timeout",)},
+                "database": {("opts", "pool", "size"), ("opts",), *(way + THERE for way in ways)},
+                "api": {("url",), ("x", *THERE), THERE},
+                "other": {("timeout",), THERE},
                 "nope": {()},
             }
             if reads

@@ -144,6 +144,12 @@ READS = {
     "a path": (lambda d: d["counter"]["opts"]["a"], lambda s: s.set("counter", ("opts", "a"), 2)),
     "what was missing": (lambda d: d["other"].get("nope"), lambda s: s.set("other", "nope", 1)),
     "a missing document": (lambda d: d.get("nope"), lambda s: s.set("nope", {"x": 1})),
+    "what was missing in a document that is gone": (
+        lambda d: d.get("other", {}).get("nope"),
+        lambda s: s.delete("other"),
+    ),
+    "that a document is there": (lambda d: d.get("other"), lambda s: s.delete("other")),
+    "that an object is there": (lambda d: d["counter"]["opts"], lambda s: s.set("counter", "opts", 1)),
     "a document that was asked for": (lambda d: "other" in d, lambda s: s.delete("other")),
     "the fields of an object": (lambda d: list(d["counter"]["opts"]), lambda s: s.set("counter", ("opts", "c"), 1)),
 }
@@ -243,6 +249,19 @@ def test_a_block_that_only_looked(sales, theirs, counter):
     with pytest.raises(ConflictError):
         looking()
     assert commits(sales) == made + 2
+
+
+def test_that_something_is_there_is_no_more_than_that(sales, theirs, counter):
+    """With reads=True a document or object that was looked up, and not into, may change inside."""
+    with sales.edit(reads=True) as draft:
+        assert "other" in draft
+        assert "opts" in draft["counter"]
+        assert draft["counter"]["opts"] is not None
+        draft["counter"]["n"] += 1
+        theirs.set("other", "x", 5)
+        theirs.set("counter", ("opts", "a"), 5)
+        theirs.persist()
+    assert sales["counter"] == {"n": 1, "opts": {"a": 5, "b": 1}, "step": 1}
 
 
 # --- what set() staged -------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from confo.codec import FrozenDict
 from confo.model import MISSING, Change, Collision, same
-from confo.paths import Path, as_field, look, put
+from confo.paths import ITSELF, Path, as_field, look, put
 
 Document: TypeAlias = Mapping[str, Any]
 OnConflict: TypeAlias = Literal["raise", "mine", "theirs"]
@@ -78,14 +78,15 @@ def merge(draft: Draft, theirs: Document | None, *, keep: OnConflict = "raise") 
     base, mine = (_whole(side) for side in draft[:2])
     new_base, new_mine = _merged(base, mine, _whole(theirs), (), keep, clashes)
     if draft.guards and keep != "mine":
-        for path in sorted(draft.guards):
-            was, now = look(draft.base, path), look(theirs, path)
-            if same(was, now):
+        for guard in sorted(draft.guards):
+            if _holds(draft.base, theirs, guard):
                 continue
+            path = guard[:-1] if guard[-1:] == (ITSELF,) else guard
+            now = look(theirs, path)
             if keep == "theirs":
                 new_mine = _with(new_mine, path, now)
             elif not any(_overlap(path, clash.path) for clash in clashes):
-                clashes.append(Clash(path, was, look(draft.mine, path), now))
+                clashes.append(Clash(path, look(draft.base, path), look(draft.mine, path), now))
     laid = Draft(None if new_base is MISSING else new_base, None if new_mine is MISSING else new_mine)
     return Merge(laid, clashes, laid.mine is not theirs and not unchanged(laid.mine, theirs))
 
@@ -149,6 +150,14 @@ def _whole(document: Document | None) -> Any:
     if document is None:
         return MISSING
     return document if isinstance(document, dict) else dict(document)
+
+
+def _holds(base: Document | None, theirs: Document | None, path: Path) -> bool:
+    """Tell whether a path is what it was: the value, or that there is none in an object that is there."""
+    was, now = look(base, path), look(theirs, path)
+    if was is MISSING and path:
+        return now is MISSING and isinstance(look(base, path[:-1]), dict) == isinstance(look(theirs, path[:-1]), dict)
+    return same(was, now)
 
 
 def _with(document: Any, path: Path, value: Any) -> Any:

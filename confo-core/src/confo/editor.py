@@ -16,7 +16,7 @@ from confo.errors import Closed, ConfigurationNotFound, FieldNotFound, InvalidNa
 from confo.hints import instead, listed
 from confo.model import MISSING, Commit, Snapshot
 from confo.names import check_configuration
-from confo.paths import Field, Path, as_field, as_path, look, shown
+from confo.paths import ITSELF, Field, Path, as_field, as_path, look, shown
 
 
 class Editor(MutableMapping[str, Any]):
@@ -56,6 +56,7 @@ class Editor(MutableMapping[str, Any]):
                 namespace=self.namespace,
                 configuration=name,
             )
+        page.read.add((ITSELF,))
         return DocumentEditor(self, name, ())
 
     def __setitem__(self, name: str, document: Mapping[str, Any]) -> None:
@@ -83,7 +84,7 @@ class Editor(MutableMapping[str, Any]):
             page = self._page(name)  # type: ignore[arg-type] # and InvalidName says so
         except InvalidName:
             return False
-        page.read.add(())
+        page.read.add(() if page.mine is None else (ITSELF,))
         return page.mine is not None
 
     @overload
@@ -98,6 +99,7 @@ class Editor(MutableMapping[str, Any]):
         if page.mine is None:
             page.read.add(())
             return default
+        page.read.add((ITSELF,))
         return DocumentEditor(self, name, ())
 
     def setdefault(self, name: str, default: Any = None) -> DocumentEditor:
@@ -129,12 +131,11 @@ class Editor(MutableMapping[str, Any]):
 
     # --- for the core ----------------------------------------------------------------------------
 
-    def value(self, name: str, path: Path, *, whole: bool = False) -> Any:
-        """Return what the block sees at a path, MISSING for nothing; it counts as read."""
+    def value(self, name: str, path: Path) -> Any:
+        """Return what the block sees at a path, MISSING for nothing; it counts as read, of an object that it is one."""
         page = self._page(name)
         found = look(page.mine, path)
-        if whole or not isinstance(found, dict):  # of an object the block has seen nothing yet
-            page.read.add(path)
+        page.read.add((*path, ITSELF) if isinstance(found, dict) else path)
         return found
 
     def members(self, name: str, path: Path) -> dict[str, Any]:
@@ -235,7 +236,7 @@ class DocumentEditor(MutableMapping[str, Any]):
             path = (*self._path, *as_path(field))
         except InvalidName:
             return False
-        return self._editor.value(self._name, path, whole=True) is not MISSING
+        return self._editor.value(self._name, path) is not MISSING
 
     def get(self, field: Field, default: Any = None) -> Any:
         """Return a field, or what stands at a path, or the default if there is nothing."""

@@ -17,6 +17,9 @@ Path: TypeAlias = tuple[str, ...]
 Field: TypeAlias = str | tuple[str, ...]
 """What callers give: a field's name, or a path of at least one name."""
 
+ITSELF = "\0"
+"""As the last name of a guarded path: that there is an object, whatever is in it."""
+
 
 def as_path(field: object) -> Path:
     """Return a field's name, or a path, as a path; InvalidName for what is neither."""
