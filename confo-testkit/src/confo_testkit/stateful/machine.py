@@ -21,10 +21,11 @@ from confo_testkit.stateful.model import (
     Handle,
     Race,
     Stored,
+    Told,
     content_of,
     documents,
 )
-from confo_testkit.stateful.verdicts import check_commit, check_error
+from confo_testkit.stateful.verdicts import check_commit, check_edit, check_edit_error, check_error
 from confo_testkit.stateful.world import World
 
 names = st.sampled_from(["a", "b"])  # few, so that they meet
@@ -157,6 +158,38 @@ class BackendStateMachine(World):
         """
         self._persist(self._ready(number if self.writers[number].edits else 1 - number), side, faults, race)
 
+    @rule(number=writers, name=names, other=names, reads=st.booleans(), faults=losses, race=races)
+    def count(
+        self, number: int, name: str, other: str, faults: list[CommitFault], race: Race | None, *, reads: bool
+    ) -> None:
+        """A writer adds one to a counter in ``edit()``, looking at another document; what it staged is not touched.
+
+        Both writers count from the same numbers, so that equal values meet: what is acknowledged is counted once each.
+        """
+        writer = self._ready(number)
+        known, seen = writer.known, documents(writer.namespace)
+        looked = [(name, "n"), *([(other, "n")] if reads else [])]
+
+        def call() -> Commit | None:
+            with writer.namespace.edit(reads=reads) as draft:
+                if reads and (there := draft.get(other)) is not None:
+                    there.get("n")
+                if draft.get(name) is None:
+                    draft[name] = {"n": 1}
+                else:
+                    draft[name]["n"] = draft[name].get("n", 0) + 1
+            return draft.commit
+
+        commit, error, before, after, raced = self._commit(writer, faults, race, call)
+        if error is not None:
+            states = {one: self._since(one, Edit(seen.get(one), known)) for one, _ in looked}
+            check_edit_error(error, faults, seen, looked, states)
+            return
+        counted = {**before, name: {**check_edit(before, seen, looked), "n": seen.get(name, {}).get("n", 0) + 1}}
+        assert after == counted, "an increment that was acknowledged is not what was committed"
+        self._check_report(commit, [name], after if raced and race and race[2] else None)
+        self._remember([name], after, raced=raced, race=race)
+
     @rule(number=writers, what=st.sampled_from(["discard", "reload", "crash"]), follow=st.booleans())
     def begin_again(self, number: int, what: str, *, follow: bool) -> None:
         """A writer drops what it staged, or loads everything anew, or ends without a word and another begins."""
@@ -279,30 +312,13 @@ class BackendStateMachine(World):
     # --- commits ---------------------------------------------------------------------------------
 
     def _persist(self, writer: Handle, side: str, faults: list[CommitFault], race: Race | None = None) -> None:
-        middle: list[dict[str, Stored]] = []
-
-        def interrupt() -> None:
-            assert race is not None
-            middle.append(self._stored())
-            self._tool_sets_field(race[0], race[1])
-
-        writer.faults.next_commits(*faults)
-        interruption = writer.faults.meanwhile(interrupt, after=race[2]) if race else None
-        commit: Commit | None = None
-        error: Exception | None = None
-        before = dict(self.model)
-        try:
-            commit = writer.namespace.persist(on_conflict=side)  # type: ignore[call-overload]
-        except (ConflictError, UnreadableDocument, BackendUnavailable) as raised:
-            error = raised
-        writer.faults.clear_commits()  # what was announced and did not happen
-        raced = interruption is not None and interruption.happened
-        if raced and race and race[2]:  # the tool wrote after the commit, and then this is what the commit left
-            after = middle[0]
-        else:
-            after, before = self._stored(), dict(self.model)
+        commit, error, before, after, raced = self._commit(
+            writer,
+            faults,
+            race,
+            lambda: writer.namespace.persist(on_conflict=side),  # type: ignore[call-overload]
+        )
         if error is not None:
-            assert after == before, f"{type(error).__name__}, and yet something was written"
             check_error(writer.edits, self._since, side, faults, error)
             if side != "raise":
                 # Collisions may have been decided already, so that it is open what is staged.
@@ -321,6 +337,36 @@ class BackendStateMachine(World):
         self._remember(changed, after, raced=raced, race=race)
         writer.edits.clear()
         assert writer.namespace.staged == [], "committed, and yet staged"
+
+    def _commit(
+        self, writer: Handle, faults: list[CommitFault], race: Race | None, call: Callable[[], Commit | None]
+    ) -> Told:
+        """Commit with these faults and this race; return what was told, and the states just before and after."""
+        middle: list[dict[str, Stored]] = []
+
+        def interrupt() -> None:
+            assert race is not None
+            middle.append(self._stored())
+            self._tool_sets_field(race[0], race[1])
+
+        writer.faults.next_commits(*faults)
+        interruption = writer.faults.meanwhile(interrupt, after=race[2]) if race else None
+        commit: Commit | None = None
+        error: Exception | None = None
+        before = dict(self.model)
+        try:
+            commit = call()
+        except (ConflictError, UnreadableDocument, BackendUnavailable) as raised:
+            error = raised
+        writer.faults.clear_commits()  # what was announced and did not happen
+        raced = interruption is not None and interruption.happened
+        if raced and race and race[2]:  # the tool wrote after the commit, and then this is what the commit left
+            after = middle[0]
+        else:
+            after, before = self._stored(), dict(self.model)
+        if error is not None:
+            assert after == before, f"{type(error).__name__}, and yet something was written"
+        return Told(commit, error, before, after, raced)
 
     def _check_report(self, commit: Commit | None, changed: list[str], raced: object) -> None:
         """Compare what a commit said with what it did, and with the record it left."""

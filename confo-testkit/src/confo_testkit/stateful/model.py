@@ -6,9 +6,9 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from confo import MISSING, Backend, Event, Namespace, UnreadableDocument
+from confo import MISSING, Backend, Commit, Event, Namespace, UnreadableDocument
 from confo_testkit.faults import Delay, FaultyBackend
 
 SECONDS = 10.0
@@ -24,6 +24,17 @@ Stored: TypeAlias = dict[str, Any] | bytes
 
 Race: TypeAlias = tuple[str, str, bool]
 """What another tool writes in the middle of a commit: configuration, field, and whether after it was applied."""
+
+
+class Told(NamedTuple):
+    """What a commit told its writer, and the states of the store just before and after it."""
+
+    commit: Commit | None
+    error: Exception | None
+    before: dict[str, Stored]
+    after: dict[str, Stored]
+    raced: bool
+    """Another tool wrote in the middle of it."""
 
 
 class _Unreadable:

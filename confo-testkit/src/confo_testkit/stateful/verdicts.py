@@ -86,3 +86,47 @@ def check_error(
             assert any(value != wanted.mine and {value} != set(wanted.bases) for value in values), (
                 f"nobody else changed {collision.configuration}/{collision.field}"
             )
+
+
+def check_edit(
+    before: Mapping[str, Stored], seen: Mapping[str, dict[str, Any]], looked: list[tuple[str, str]]
+) -> dict[str, Any]:
+    """See that what a block looked at was so when its commit was made; return the document that it counted in.
+
+    ``seen`` is what it saw, ``looked`` where it looked: first at what it counted.
+    """
+    for name, key in looked:
+        assert not isinstance(before.get(name), bytes), "computed from what cannot be read"
+        assert _look(before.get(name), key) == _look(seen.get(name), key), "computed from what was not so any more"
+    found = before.get(looked[0][0])
+    return found if isinstance(found, dict) else {}
+
+
+def check_edit_error(
+    error: Exception,
+    faults: list[CommitFault],
+    seen: Mapping[str, dict[str, Any]],
+    looked: list[tuple[str, str]],
+    states: Mapping[str, list[Stored | None]],
+) -> None:
+    """See that the error of an edit has a reason: a fault, or a state in which something was not what it saw."""
+    if isinstance(error, BackendUnavailable):
+        assert CommitFault.UNAVAILABLE in faults, "nothing was unavailable"
+        return
+    unreadable = any(isinstance(one, bytes) for name, _ in looked for one in states[name])
+    if isinstance(error, UnreadableDocument):
+        assert unreadable, "it can be read"
+        return
+    assert isinstance(error, ConflictError)
+    assert error.collisions
+    assert unreadable or any(
+        _look(state, key) != _look(seen.get(name), key)
+        for name, key in looked
+        for state in states[name]
+        if not isinstance(state, bytes)
+    ), "a conflict, and nobody changed what it saw"
+
+
+def _look(stored: Stored | None, key: str) -> tuple[bool, Any]:
+    """Return whether there is a document, and what stands in a field of it."""
+    return (False, None) if not isinstance(stored, dict) else (True, stored.get(key, MISSING))
