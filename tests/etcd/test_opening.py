@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+import confo
 from confo import (
     AuthenticationFailed,
     BackendUnavailable,
@@ -263,6 +264,25 @@ def test_a_missing_role(auth_server, opening):
         with pytest.raises(PermissionDenied, match=f"cannot {asked}") as caught:
             call()
         assert type(caught.value) is PermissionDenied
+
+
+def test_the_roles_of_the_readme(auth_server):
+    """With the permissions that README lists, and no others, a program creates, commits, follows and looks back."""
+    root = {"user": "root:hunter2"}
+    auth_server.ctl("user", "add", "clerk:letmein", **root)
+    auth_server.ctl("role", "add", "shop", **root)
+    for namespace in ("shop", ".history.shop"):
+        range_ = ("readwrite", "--prefix=true", f"/confo/{namespace}/")
+        auth_server.ctl("role", "grant-permission", "shop", *range_, **root)
+    auth_server.ctl("user", "grant-role", "clerk", "shop", **root)
+    url = f"etcd://clerk:letmein@127.0.0.1:{auth_server.port}/shop"
+    with confo.connect(url, create=True) as shop, confo.connect(url) as other:
+        shop.set("database", "host", "127.0.0.1")
+        commit = shop.persist(message="the first")
+        assert commit is not None
+        assert other.wait_for(commit.revision)
+        assert other.get("database", "host") == "127.0.0.1"
+        assert [one.message for one in other.history()] == ["the first"]
 
 
 def test_a_user_where_none_is_needed(server, prefix, opening):

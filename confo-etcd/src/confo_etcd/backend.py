@@ -245,7 +245,8 @@ class EtcdBackend(Backend):
             return self._commit(planned, writes)
 
     def _commit(self, planned: committing.Plan, writes: Sequence[Write]) -> int:
-        names = list(dict.fromkeys(repr(write.namespace) for write in writes))
+        written = dict.fromkeys(write.namespace for write in writes)
+        names = [repr(name) for name in written if not name.startswith(".")] or [repr(name) for name in written]
         asked = f"commit to namespace {', '.join(names)}"
         for namespace in planned.unmarked:
             self._witness(namespace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterator
 
 from confo import BackendUnavailable, ConfoError, OutcomeUnknown, PermissionDenied
@@ -19,8 +20,10 @@ def translated(asked: str) -> Iterator[None]:
     except ConfoError:  # some are OSErrors as well
         raise
     except OSError as error:
-        meaning = PermissionDenied if error.errno in _FORBIDDEN else BackendUnavailable
-        raise meaning(f"cannot {asked}: {_said(error)}; nothing was written").instead_of(error) from None
+        forbidden = error.errno in _FORBIDDEN
+        who = f" as user id {os.geteuid()}" if forbidden and hasattr(os, "geteuid") else ""
+        meaning = PermissionDenied if forbidden else BackendUnavailable
+        raise meaning(f"cannot {asked}{who}: {_said(error)}; nothing was written").instead_of(error) from None
 
 
 @contextlib.contextmanager

@@ -182,7 +182,8 @@ class ZookeeperBackend(Backend):
         """
         planned = committing.plan(writes, self._layout)
         names = list(dict.fromkeys(write.namespace for write in writes))
-        asked = f"commit to namespace {', '.join(map(repr, names))}"
+        told = [name for name in names if not name.startswith(".")] or names  # the core's own need no mention
+        asked = f"commit to namespace {', '.join(map(repr, told))}"
         attempts = Attempts(self._session, asked)
         fresh = False  # what is stale fails in the transaction, so only a refusal needs to be sure
         while True:
@@ -248,7 +249,7 @@ class ZookeeperBackend(Backend):
         while isinstance(refused := refusal(self._session.call(create, asked)), NoNodeError):
             self._make(path.rpartition("/")[0], asked)
         if refused is not None and not isinstance(refused, NodeExistsError):
-            raise translate(refused, asked, self._session.where) from None
+            raise translate(refused, f"{asked}, at {path}", self._session.where) from None
 
     def _look(self, reads: Sequence[reading.Read], asked: str) -> list[Any]:
         return look(self._session, reads, asked, fresh=True).results

@@ -161,7 +161,7 @@ class ShelfBackend(Backend):
 
     @contextlib.contextmanager
     def asking(self, failure: type[ConfoError] = BackendUnavailable) -> Iterator[Store]:
-        """Hand over the store. The one place where the driver's errors become Confo's, ``__cause__`` kept."""
+        """Hand over the store. The one place where the driver's errors become Confo's."""
         try:
             with CHANGED:
                 if self.closed:
@@ -170,7 +170,8 @@ class ShelfBackend(Backend):
         except ConfoError:
             raise
         except OSError as error:  # REPLACE: your driver's errors, each as what it means
-            raise failure(f"the shelf store does not answer: {type(error).__name__}") from error
+            told = failure(f"the shelf store does not answer: {type(error).__name__}")
+            raise told.instead_of(error) from None
 
     def entries(self, namespace: str) -> dict[str, Entry]:
         """Return a namespace's entries. The core's own, which begin with a dot, need not be created."""
