@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from confo import (
+    BackendUnavailable,
     Commit,
     ConfigurationNotFound,
     ConflictError,
@@ -19,6 +20,7 @@ from confo import (
     InvalidOption,
     Namespace,
     NotSupported,
+    PermissionDenied,
 )
 
 if TYPE_CHECKING:
@@ -216,6 +218,23 @@ def test_what_is_not_staged(config, sales, call, error, says):
     sales.set("database", "host", "a")
     with pytest.raises(error, match=says):
         call(config, sales)
+    assert sales.staged == ["database"]
+
+
+@pytest.mark.parametrize("error", [BackendUnavailable, PermissionDenied])
+def test_a_store_that_refuses_the_history(sales, monkeypatch, error):
+    """A commit that fails while it looks at its history says that it is a commit that failed; it stays staged."""
+
+    def refuse(*_, **__):
+        raise error("cannot scan namespace '.history.sales' (no)", namespace=".history.sales")
+
+    sales.set("database", "host", "a")
+    monkeypatch.setattr(sales._backend, "scan", refuse)
+    with pytest.raises(
+        error, match=r"cannot commit to 'sales'.*cannot scan namespace '.history.sales' \(no\)"
+    ) as caught:
+        sales.persist()
+    assert caught.value.namespace == "sales"
     assert sales.staged == ["database"]
 
 

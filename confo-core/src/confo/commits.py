@@ -11,14 +11,23 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from confo import extensions
 from confo.backend import ANY, Backend, Write
 from confo.changes import UNREADABLE, Document, Draft, OnConflict, collisions, merge, rebase, unchanged
 from confo.codec import FrozenDict, encode
-from confo.errors import BackendUnavailable, Conflict, ConflictError, ConfoError, OutcomeUnknown, TooLarge
+from confo.errors import (
+    BackendFailure,
+    BackendUnavailable,
+    Conflict,
+    ConflictError,
+    ConfoError,
+    OutcomeUnknown,
+    PermissionDenied,
+    TooLarge,
+)
 from confo.history import TRIMMED, Signature, op_id_of, record_write
 from confo.model import Change, ChangeSet, Collision, Commit
 from confo.names import is_reserved
@@ -86,10 +95,7 @@ def persist(
             if one.names:
                 one.replica.see_store()
         # The records of a lagging copy must not sort among those that are due to go.
-        bases = [
-            0 if one.ledger is None or one.replica.is_fresh else newest_revision(backend, one.replica.namespace)
-            for one in work
-        ]
+        bases = [_newest(backend, one) for one in work]
         for attempt in itertools.count():
             pending = [_take(one, signature, on_conflict, newest) for one, newest in zip(work, bases, strict=True)]
             changes = ChangeSet(change for taken in pending for change in taken.changes)
@@ -162,6 +168,25 @@ def difference(replica: Replica, names: Sequence[str]) -> ChangeSet:
             for name, (merged, theirs) in merges.items()
             if merged.changed
         )
+
+
+def _newest(backend: Backend, work: Work) -> int:
+    """Return the revision of the newest record that a commit may have to sort after; 0 where the copy knows."""
+    if work.ledger is None or work.replica.is_fresh:
+        return 0
+    with _looking_at_history(work.replica.namespace):
+        return newest_revision(backend, work.replica.namespace)
+
+
+@contextlib.contextmanager
+def _looking_at_history(namespace: str) -> Iterator[None]:
+    """Have an error say what the program asked for, which was no look at the history."""
+    try:
+        yield
+    except (BackendUnavailable, PermissionDenied, BackendFailure) as error:
+        error.args = (f"cannot commit to {namespace!r}, whose history is looked at before: {error}",)
+        error.namespace = namespace
+        raise
 
 
 def _take(work: Work, signature: Signature, on_conflict: OnConflict, newest: int) -> Pending:
@@ -252,7 +277,8 @@ def _trims(pending: Sequence[Pending], room: int) -> list[Write]:
     trims: list[Write] = []
     for one in pending:
         if one.changes and one.work.ledger is not None:
-            trims += one.work.ledger.deletions(room - len(trims))
+            with _looking_at_history(one.replica.namespace):
+                trims += one.work.ledger.deletions(room - len(trims))
     return trims
 
 

@@ -447,10 +447,10 @@ class Namespace(Mapping[str, FrozenDict]):
         the block loses no increment. ``on_conflict`` "mine" or "theirs" decides for a side instead.
 
         With ``reads`` everything that the block looked at is guarded as well, for a value that is computed from
-        others: a field that it read, a document or object that it iterated, counted or found missing. That holds at
-        the moment of the commit: a document that was only read is written anew as it is, guarded by its revision,
-        and one that was not there is guarded to be absent; both count as writes of the commit. The list of names that
-        iterating the draft itself gives is not guarded.
+        others: a field that it read, the fields of what it iterated or counted, and whether a document, object or
+        field was there. That holds at the moment of the commit: a document that was only read is written anew as it
+        is, guarded by its revision, and one that was not there is guarded to be absent; both count as writes of the
+        commit. The list of names that iterating the draft itself gives is not guarded.
         """
         begin, finish = self._edits(message, author, on_conflict, reads=reads)
         return Edit(begin, finish)
