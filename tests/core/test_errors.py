@@ -71,6 +71,9 @@ def test_a_drivers_error_is_kept_and_not_printed(caplog):
     outer.__cause__ = caught.value
     assert outer.driver_error is caught.value.driver_error
     assert confo.ConfoError("alone").driver_error is None
+    handed_over = confo.BackendUnavailable("told by an answer").instead_of(ConnectionRefusedError(111, "not here"))
+    assert "111" not in "".join(traceback.format_exception(handed_over))
+    assert isinstance(handed_over.driver_error, ConnectionRefusedError)
 
 
 def _refused():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
+
 import pytest
 from kazoo import exceptions as kazoo
 from kazoo.handlers.threading import KazooTimeoutError
 
 from confo import BackendUnavailable, ConfoError, OutcomeUnknown, PermissionDenied
-from confo_zookeeper.outcome import TABLE, Outcome, translate, verdict_on
+from confo_zookeeper.outcome import TABLE, Outcome, no_connection, translate, verdict_on
 
 
 @pytest.mark.parametrize(
@@ -44,3 +46,22 @@ def test_a_refusal_says_what_to_do():
     found = translate(kazoo.NoAuthError(), "read", "zoo:1", write=True)
     assert isinstance(found, PermissionDenied)
     assert "ACL" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts", "connections", "tls", "said", "advice"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), 1, 0, False, "Connection refused", "is it running"),
+        (TimeoutError("timed out"), 1, 0, False, "no answer in time", "firewall"),
+        (None, 1, 0, True, "no answer in time", "firewall"),
+        (None, 0, 0, False, "could not be looked up", "spelt right"),
+        (None, 2, 2, False, "gave no session", 'give "ca_cert"'),
+        (None, 2, 2, True, "gave no session", "client's certificate"),
+        (ssl.SSLError(1, "WRONG_VERSION_NUMBER"), 1, 1, True, "TLS failed", "secureClientPort"),
+    ],
+)
+def test_why_there_is_no_session(error, attempts, connections, tls, said, advice):
+    """Who gets no session is told how far it came, and what to look at."""
+    found = no_connection(error, attempts, connections, tls=tls)
+    assert said in found[0]
+    assert advice in found[1]

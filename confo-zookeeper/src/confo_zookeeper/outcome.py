@@ -105,8 +105,8 @@ def no_connection(error: OSError | None, attempts: int, connections: int, *, tls
             "the server's certificate is not from the authority in \"ca_cert\", or is for another name than the host's"
         )
     if isinstance(error, ssl.SSLError):
-        reason = (error.reason or "TLS failed").replace("_", " ").lower()
-        return reason, (
+        reason = (getattr(error, "reason", None) or "").replace("_", " ").lower()
+        return reason or "TLS failed", (
             'does that port speak TLS? It is the server\'s secureClientPort; leave "ca_cert" out for the plain one'
         )
     if isinstance(error, TimeoutError) or (error is None and attempts and not connections):
