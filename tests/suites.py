@@ -7,11 +7,20 @@ from typing import Any
 
 import pytest
 
-from tests.core import test_classic, test_history, test_live, test_namespace, test_persist, test_transaction
+from tests.core import (
+    test_classic,
+    test_history,
+    test_live,
+    test_namespace,
+    test_persist,
+    test_readable,
+    test_transaction,
+)
 from tests.core.test_history import story
+from tests.core.test_readable import put
 from tests.core.test_transaction import counter
 
-__all__ = ["check_what_is_left_out", "counter", "story", "suites"]
+__all__ = ["check_what_is_left_out", "counter", "put", "story", "suites"]
 
 # Tests that are about the memory store itself, or about Confo without any store.
 ELSEWHERE = {
@@ -41,14 +50,17 @@ ELSEWHERE = {
     "test_acknowledged_increments_are_in_the_counter",
     "test_control_of_agreeing_values",
     "test_control_of_a_rule_over_what_was_only_read",
+    "test_what_is_served_is_the_last_that_could_be_read",
+    "test_the_names_are_public",
     "test_interleaved_blocks_are_as_if_one_after_the_other",
 }
 # Tests that count an event for each of several commits: they may come as one where ``every_commit`` is False.
 COALESCED = {
+    "test_it_is_told_once",
     "test_a_callback_may_end_its_own_subscription",
     "test_a_subscription_hears_what_it_asked_for",
 }
-_MODULES = (test_classic, test_history, test_live, test_namespace, test_persist, test_transaction)
+_MODULES = (test_classic, test_history, test_live, test_namespace, test_persist, test_readable, test_transaction)
 
 
 class _Once:
@@ -66,6 +78,7 @@ def suites(*, every_commit: bool) -> dict[str, type]:
         "TestLive": _class(test_live, left_out),
         "TestNamespace": _class(test_namespace, left_out, _Once),
         "TestPersist": _class(test_persist, left_out),
+        "TestReadable": _class(test_readable, left_out),
         "TestTransaction": _class(test_transaction, left_out, _Once),
     }
 

@@ -582,11 +582,11 @@ class AsyncCallable:
 )
 def test_what_cannot_be_called_back_is_refused_at_once(sales, callback, says):
     """on_change refuses what could never be called with one event, by name: a TypeError and a ValueError."""
-    threads = threading.active_count()
+    callbacks = [thread for thread in threading.enumerate() if thread.name.startswith("confo-callback")]
     for kind in (InvalidCallback, TypeError, ValueError):
         with pytest.raises(kind, match=says):
             sales.on_change(callback)
-    assert threading.active_count() == threads
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("confo-callback")] == callbacks
 
 
 def test_a_callback_that_exits_is_told_and_called_again(sales, caplog):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import stat
 import threading
+import uuid
 
 import pytest
 
-from confo import ANY, BackendFailure, Conflict, Entry, InvalidName, PermissionDenied, Write
-from confo_file import journal
+from confo import ANY, BackendFailure, Conflict, Confo, Entry, InvalidName, PermissionDenied, Write
+from confo_file import FileBackend, journal
 
 
 def test_the_layout_of_2021(root, opening):
@@ -86,18 +89,22 @@ def test_what_stays_unreadable(root, backend):
 
 
 def test_two_files_of_one_name(root, backend):
-    """Two files of one configuration are an error that names both, for who reads and for who writes."""
-    backend.commit([Write("sales", "a", b"{}", 0)])
+    """Two files of one configuration trouble that configuration alone, until one of them is gone."""
+    backend.commit([Write("sales", "a", b"{}", 0), Write("sales", "b", b'{"n":1}', 0)])
+    before = backend.load("sales").entries["a"].revision
     (root / "sales/a.yaml").write_text("x: 1")
-    for call in (
-        lambda: backend.load("sales"),
-        lambda: backend.read("sales", ["a"]),
-        lambda: backend.commit([Write("sales", "a", b"{}", ANY)]),
-    ):
-        with pytest.raises(BackendFailure, match=r"a\.json and sales/a\.yaml"):
-            call()
+    entries = backend.load("sales").entries
+    assert entries["b"].problem == ""
+    assert "a.json and a.yaml are files of one configuration: remove or rename one" in entries["a"].problem
+    assert entries["a"].revision > before
+    assert backend.read("sales", ["a", "b"]) == entries
+    with pytest.raises(BackendFailure, match=r"a\.json and a\.yaml"):
+        backend.commit([Write("sales", "a", b"{}", ANY)])
+    assert backend.commit([Write("sales", "b", b'{"n":2}', ANY)])
     (root / "sales/a.json").unlink()
     assert backend.read("sales", ["a"])["a"].data == b'{"x":1}'
+    (root / "sales/B.json").write_text("{}")
+    assert "differ in upper and lower case only" in backend.read("sales", ["b"])["b"].problem
 
 
 def test_names_that_differ_in_case(backend):
@@ -112,38 +119,151 @@ def test_names_that_differ_in_case(backend):
     assert set(backend.load("sales").entries) == {"database"}
 
 
-@pytest.mark.parametrize("what", ["link", "dangling", "folder", "pipe"])
-def test_what_is_no_file(root, backend, tmp_path, what):
-    """A link, a folder or a pipe in place of a file is not followed, read, waited for or replaced."""
+@pytest.mark.parametrize(
+    ("what", "says", "error"),
+    [
+        ("link", "leads out of", PermissionDenied),
+        ("dangling", "leads nowhere", PermissionDenied),
+        ("loop", "symbolic links", PermissionDenied),
+        ("folder", "no regular file", BackendFailure),
+        ("pipe", "no regular file", BackendFailure),
+        ("socket", "no regular file", BackendFailure),
+    ],
+)
+def test_what_is_no_file(root, backend, tmp_path, monkeypatch, what, says, error):
+    """A link that leads out, a folder, a pipe or a socket in place of a file is not read, waited for or replaced."""
     secret = tmp_path / "secret.json"
     secret.write_text('{"password": "hunter2"}')
     path = root / "sales/a.json"
-    {
-        "link": lambda: path.symlink_to(secret),
-        "dangling": lambda: path.symlink_to("nowhere"),
-        "folder": path.mkdir,
-        "pipe": lambda: os.mkfifo(path),
-    }[what]()
-    assert backend.load("sales").entries["a"].data == b""
-    before = path.lstat()
-    with pytest.raises(BackendFailure, match=r"sales/a\.json is no regular file"):
-        backend.commit([Write("sales", "a", b"{}", ANY)])
-    assert path.lstat() == before
-    assert secret.read_text() == '{"password": "hunter2"}'
+    monkeypatch.chdir(root / "sales")  # a socket's path is short
+    with socket.socket(socket.AF_UNIX) as listening:
+        {
+            "link": lambda: path.symlink_to(secret),
+            "dangling": lambda: path.symlink_to("nowhere"),
+            "loop": lambda: path.symlink_to("a.json"),
+            "folder": path.mkdir,
+            "pipe": lambda: os.mkfifo(path),
+            "socket": lambda: listening.bind("a.json"),
+        }[what]()
+        entry = backend.load("sales").entries["a"]
+        assert entry.data == b""
+        assert says in entry.problem
+        assert str(path) in entry.problem
+        before = path.lstat()
+        with pytest.raises(error, match=r"sales/a\.json is"):
+            backend.commit([Write("sales", "a", b"{}", ANY)])
+        assert path.lstat() == before
+        assert secret.read_text() == '{"password": "hunter2"}'
+
+
+def test_links_that_lead_out_are_followed_when_asked(root, tmp_path):
+    """With follow_links=True a link may lead out of the folder; it is read, and never written through."""
+    (root / "sales").mkdir()
+    (tmp_path / "elsewhere.json").write_text('{"n": 1}')
+    (root / "sales/a.json").symlink_to(tmp_path / "elsewhere.json")
+    backend = FileBackend.open({"config_path": root, "follow_links": True})
+    try:
+        assert backend.load("sales").entries["a"].data == b'{"n": 1}'
+        with pytest.raises(PermissionDenied, match="is a symbolic link"):
+            backend.commit([Write("sales", "a", b"{}", ANY)])
+    finally:
+        backend.close()
 
 
 def test_a_namespace_that_is_a_link(root, backend, tmp_path):
-    """A link in place of a namespace's folder could lead anywhere: it is none."""
+    """A namespace may be a link to a folder below the root; one that leads out is none."""
     (tmp_path / "elsewhere").mkdir()
     (root / "linked").symlink_to(tmp_path / "elsewhere")
-    assert backend.namespaces() == ["sales"]
+    (root / ".real").mkdir()
+    (root / ".real/a.json").write_text('{"n": 1}')
+    (root / "inside").symlink_to(".real")
+    assert backend.namespaces() == ["inside", "sales"]
+    assert backend.load("inside").entries["a"].data == b'{"n": 1}'
     for call in (
         lambda: backend.load("linked"),
         lambda: backend.commit([Write("linked", "a", b"{}", 0)]),
     ):
-        with pytest.raises(PermissionDenied, match="linked"):
+        with pytest.raises(PermissionDenied, match="linked is no folder, or a symbolic link that leads out"):
             call()
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["json", "yaml"])
+def test_a_mounted_config_map(root, kind):
+    """What Kubernetes mounts is read through its links, and the switch of ..data is one change of all documents."""
+    (root / "sales").mkdir()
+    base, names = root / "sales", ["a", "b", "c"]
+    for version in (1, 2, 3):
+        (base / f"..2026_{version}").mkdir()
+        for name in names:
+            text = json.dumps({"version": version}) if kind == "json" else f"version: {version}\n"
+            (base / f"..2026_{version}/{name}.{kind}").write_text(text)
+    (base / "..data").symlink_to("..2026_1")
+    for name in names:
+        (base / f"{name}.{kind}").symlink_to(f"..data/{name}.{kind}")
+    with Confo(uuid.uuid4().hex) as config:
+        config.load_backend({"config_path": root}, "files", "file")
+        sales = config.namespace("sales", backend="files")
+        assert sales.get_all() == {name: {"version": 1} for name in names}
+        seen = []
+        with sales.on_change(seen.append):
+            for version in (2, 3):
+                before = sales.snapshot().revision
+                (base / "..data_tmp").symlink_to(f"..2026_{version}")
+                (base / "..data_tmp").rename(base / "..data")
+                assert sales.wait_for(before + 1, 10)
+                assert sales.drain(10)
+                assert sales.get_all() == {name: {"version": version} for name in names}
+        assert [(event.configuration, event.new["version"]) for event in seen] == [
+            (name, version) for version in (2, 3) for name in names
+        ]
+        assert len({event.revision for event in seen}) == 2
+        sales.set("a", "version", 9)
+        with pytest.raises(PermissionDenied, match="is a symbolic link, as Kubernetes mounts a ConfigMap"):
+            sales.persist()
+        sales.discard()
+
+
+def test_a_name_that_is_not_utf8(root):
+    """A file whose name is not UTF-8 is left alone, and edits of the others are still seen at once."""
+    (root / "sales").mkdir()
+    (root / "sales/db.json").write_text('{"n": 0}')
+    with Confo(uuid.uuid4().hex) as config:
+        config.load_backend({"config_path": root}, "files", "file")
+        sales = config.namespace("sales", backend="files")
+        assert sales.get("db", "n") == 0
+        os.close(os.open(os.fsencode(root / "sales") + b"/caf\xe9.txt", os.O_WRONLY | os.O_CREAT))
+        for number in (1, 2, 3):
+            before = sales.snapshot().revision
+            (root / "sales/db.json").write_text(f'{{"n": {number}}}')
+            assert sales.wait_for(before + 1, 4), "found by looking at everything now and then only"
+            assert sales.get("db", "n") == number
+
+
+def test_what_is_left_out_is_named(root, backend):
+    """Files that are no configurations' are named with the reason; other tools' own are nobody's business."""
+    for name in ("my db.json", "X.JSON", "web.ini", ".git", "good.json"):
+        (root / "sales" / name).write_text("{}")
+    left_out = backend.left_out("sales")
+    assert set(left_out) == {"my db.json", "X.JSON", "web.ini"}
+    assert "no configuration's name" in left_out["my db.json"]
+    assert "small letters: .json" in left_out["X.JSON"]
+    assert "ends with .json, .yaml, .yml, .toml" in left_out["web.ini"]
+
+
+def test_a_forked_child_follows(root):
+    """A forked child hears of later edits as its parent does."""
+    (root / "sales").mkdir()
+    (root / "sales/db.json").write_text('{"n": 0}')
+    with Confo(uuid.uuid4().hex) as config:
+        config.load_backend({"config_path": root}, "files", "file")
+        sales = config.namespace("sales", backend="files")
+        revision = sales.snapshot().revision
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if sales.wait_for(revision + 1, 20) and sales.get("db", "n") == 1 else 1)
+        (root / "sales/db.json").write_text('{"n": 1}')
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def test_modes_are_kept(root, backend):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from confo import BackendFailure, InvalidName
+from confo import InvalidName
 from confo_file import layout
 
 
@@ -32,11 +32,13 @@ def test_split(file, parts):
 
 
 def test_two_files_of_one_name():
-    """Two files of one configuration are an error that names both, as nobody can tell which one is meant."""
-    with pytest.raises(BackendFailure, match=r"sales/a\.json and sales/a\.yaml"):
-        layout.configurations(["a.json", "b.json", "a.yaml"], "sales")
-    with pytest.raises(BackendFailure, match=r"sales/A\.json and sales/a\.yaml"):
-        layout.configurations(["a.yaml", "A.json"], "sales")
+    """Two files of one configuration are twins, and so are names that differ in case only: nobody can tell which."""
+    found = layout.configurations(["a.json", "b.json", "a.yaml"])
+    assert set(found.suffixes) == {"a", "b"}
+    assert found.twins == {"a": "a.json and a.yaml are files of one configuration: remove or rename one of them"}
+    found = layout.configurations(["a.yaml", "A.json"])
+    assert set(found.twins) == {"a", "A"}
+    assert "A.json and a.yaml differ in upper and lower case only" in found.twins["a"]
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", ".confo", ".git", "a/b", "../sales", "a\0", "x" * 129, "-a", "a\n"])

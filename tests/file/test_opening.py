@@ -53,7 +53,7 @@ def test_urls(root, backend):
     with confo.open(f"file://{root}/sales?durable=false") as config:
         config.set("database", "host", "::1")
         config.persist()
-    assert backend.read("sales", ["database"])["database"].data == b'{"host":"::1"}'
+    assert backend.read("sales", ["database"])["database"].data == b'{\n  "host": "::1"\n}\n'
     for url in ("file://host/folder/sales", "file:///sales"):
         with pytest.raises(CredentialsError, match="file:///"):
             confo.open(url)

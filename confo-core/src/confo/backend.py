@@ -77,6 +77,8 @@ class Capabilities:
     """Each ``Batch`` is exactly one commit; else it may be several whole ones."""
     shared: bool
     """Other processes see the same store."""
+    keeps_bytes: bool = True
+    """An entry comes back byte for byte; without, a document may come back laid out in another way."""
     reads_past: bool = False
     """``read_at`` can tell of older revisions, for a while; without, it raises NotSupported."""
 

@@ -99,7 +99,7 @@ class GuardedBackend(Backend):
         for name in foreign:
             if name not in known:
                 known[name] = "another tool made it under a name that is no configuration's"
-                log.warning("%s/%s is left out: its name is no configuration's", namespace, name)
+                log.debug("%s/%s is left out: its name is no configuration's", namespace, name)
 
     def read(self, namespace: str, names: Sequence[str]) -> dict[str, Entry]:
         """Pass on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -73,6 +74,7 @@ class Loaded:
                 )
                 if self._keeper is not None:
                     self._keeper.add(replica)
+                self._tell_of_the_left_out(name)
             self._namespaces[name].limit_staleness(max_staleness, on_stale)
             return self._namespaces[name]
 
@@ -130,6 +132,12 @@ class Loaded:
         except CacheError as damage:
             log.warning("%s", damage)
             return None, damage
+
+    def _tell_of_the_left_out(self, namespace: str) -> None:
+        """Name once what lies in a namespace and is no configuration: somebody may have meant it."""
+        with contextlib.suppress(ConfoError):
+            if left_out := self.backend.left_out(namespace):
+                log.warning("%s on %s leaves out %s", namespace, self.name, listed(left_out))
 
     def opened(self) -> list[Namespace]:
         """Return the handles that exist."""

@@ -32,11 +32,24 @@ class Entry(NamedTuple):
     """A configuration as stored: its bytes and the revision that wrote them.
 
     ``problem`` is a backend's word on why this is no document: one sentence with the place and the reason, no value.
+    Two entries of the same bytes and revision are equal, whatever is said of them.
     """
 
     data: bytes
     revision: int
     problem: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether two entries are the same bytes of the same revision."""
+        return isinstance(other, Entry) and self[1] == other[1] and self[0] == other[0]
+
+    def __ne__(self, other: object) -> bool:
+        """Tell whether they are not."""
+        return not self == other
+
+    def __hash__(self) -> int:
+        """Hash what is compared."""
+        return hash(self[:2])
 
     def __repr__(self) -> str:
         """Show the size and the revision, never the bytes."""

@@ -20,7 +20,7 @@ from confo.changes import UNREADABLE, Draft, rebase
 from confo.codec import FrozenDict, decode
 from confo.entries import Entries
 from confo.errors import Closed, ConfigurationNotFound, UnreadableDocument
-from confo.model import Entry, Snapshot
+from confo.model import Entry, Snapshot, same
 from confo.readable import CHECKED_AT_ONCE, News, Readable
 from confo.staleness import Limit
 
@@ -336,8 +336,17 @@ class View:
 
     def _applied(self, name: str, entry: Entry | None) -> Applied:
         sent = self.sent.get(name)
-        own = sent is not None and sent.data == (None if entry is None else entry.data)
-        return Applied(name, self.entries.get(name), entry, own)
+        return Applied(name, self.entries.get(name), entry, sent is not None and self._is_sent(name, sent.data, entry))
+
+    def _is_sent(self, name: str, data: bytes | None, entry: Entry | None) -> bool:
+        """Tell whether an entry is what was sent; a store of files may keep a document in other bytes."""
+        if data is None or entry is None or data == entry.data:
+            return data == (None if entry is None else entry.data)
+        place: Any = {"namespace": self.namespace, "configuration": name}
+        try:
+            return same(decode(data, **place), decode(entry.data, **place, problem=entry.problem))
+        except UnreadableDocument:
+            return False
 
     def _take(self, applied: list[Applied]) -> list[Applied]:
         if not applied:

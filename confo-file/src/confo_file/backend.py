@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from confo import Backend, Capabilities, CredentialsError, Entry, Snapshot, Watch, Write
-from confo_file import committing, credentials, reading
+from confo_file import committing, credentials, layout, reading
 from confo_file.errors import translated
 from confo_file.folder import FOLDER_MODE
 from confo_file.held import Held
@@ -33,6 +33,7 @@ class FileBackend(Backend):
         resumable=True,
         every_commit=False,
         shared=True,
+        keeps_bytes=False,  # new files are indented, and a person's layout stays
     )
     credential_names = credentials.ALLOWED
     create_credentials: ClassVar[Mapping[str, object]] = {"create": True}
@@ -54,13 +55,15 @@ class FileBackend(Backend):
 
         Raises CredentialsError if there is no such folder, PermissionDenied if it cannot be read.
         """
-        path, create, durable = credentials.parse(given)
+        path, create, durable, follow_links = credentials.parse(given)
         with translated(f"open {path}"):
             if create:
                 Path(path).mkdir(FOLDER_MODE, parents=True, exist_ok=True)
             if not Path(path).is_dir():
+                if Path(path).exists():
+                    raise CredentialsError(f"{path} is a file; config_path is the folder above the namespaces' folders")
                 raise CredentialsError(f"there is no folder {path}: make it, or give 'create': True")
-        backend = cls(Store(path, durable=durable))
+        backend = cls(Store(path, durable=durable, follow_links=follow_links))
         backend.namespaces()
         return backend
 
@@ -109,7 +112,7 @@ class FileBackend(Backend):
         """Return up to ``limit`` entries in order of name; no other file is read."""
 
         def page(held: Held) -> list[str]:
-            names = sorted(held.files(namespace, None), reverse=reverse)
+            names = sorted(held.files(namespace, None).suffixes, reverse=reverse)
             within = [name for name in names if not start or (name <= start if reverse else name >= start)]
             return within[: max(0, limit)]
 
@@ -129,6 +132,12 @@ class FileBackend(Backend):
         """Tell what is committed or edited after this revision."""
         with self._store.holding(f"watch {namespace!r}"):
             return FileWatch(self._store, self._notifier, namespace, after)
+
+    def left_out(self, namespace: str) -> Mapping[str, str]:
+        """Return what lies in a namespace's folder and is no configuration's file, and why."""
+        with self._store.holding(f"look at {namespace!r}") as held:
+            folder = held.find_folder(namespace)
+            return {} if folder is None else layout.left_out(folder.names())
 
     def compact(self, namespace: str) -> None:
         """Forget what changed at which revision before now, as happens by itself from time to time."""

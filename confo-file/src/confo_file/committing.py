@@ -130,18 +130,18 @@ def delete(held: Held, namespace: str, asked: str) -> None:
     if folder is None:
         return
     here = folder.names()
-    files = layout.configurations(here, namespace)
-    others = sorted(set(here) - {name + suffix for name, suffix in files.items()})
+    files = {file: parts for file in here if (parts := layout.split(file)) is not None}
+    others = sorted(set(here) - set(files))
     if others:
         raise BackendFailure(
             f"namespace {namespace!r} has files that are no configurations: {', '.join(others[:5])}; move them away "
             "first, as they would be lost",
             namespace=namespace,
         )
-    known = dict.fromkeys(held.index(namespace).known, layout.JSON)
+    known = {(name, layout.JSON) for name in held.index(namespace).known} - set(files.values())
     changes = [
         Change("delete", namespace, name, suffix, _before(suffix, folder.status(name + suffix)), None)
-        for name, suffix in {**known, **files}.items()
+        for name, suffix in [*sorted(known), *files.values()]
     ]
     carry_out(held, changes, asked, decided=decided, removed=[namespace])
 
@@ -180,7 +180,7 @@ def _refuse_similar(held: Held, targets: Sequence[Target]) -> None:
             made.setdefault(write.namespace, set()).add(write.name)
     for namespace, names in made.items():
         lower: dict[str, str] = {}
-        for name in [*held.files(namespace, None), *names]:
+        for name in [*held.files(namespace, None).suffixes, *names]:
             other = lower.setdefault(name.lower(), name)
             if other != name:
                 raise InvalidName(
@@ -197,8 +197,11 @@ def _stage(held: Held, state: Folder, target: Target, staged: str) -> Change:
     if data is None:
         return Change("delete", namespace, name, suffix, before, None)
     folder = held.folder(namespace) or _make(held, namespace)
-    old = folder.read(name + suffix)[0] if status is not None and suffix != layout.JSON else None
-    content = formats.merged(suffix, old, data, f"{namespace}/{name}")
+    if namespace.startswith("."):
+        content = data  # the core's own are nobody's to read
+    else:
+        old = None if status is None else folder.read(name + suffix)[0]
+        content = formats.write(suffix, old, data, held.path_of(namespace, name, suffix))
     made = state.create(staged, content, sync=held.store.durable, mode=FILE_MODE, like=status)
     return Change("write", namespace, name, suffix, before, stamp(suffix, made), staged)
 

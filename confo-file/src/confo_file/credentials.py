@@ -8,21 +8,30 @@ from typing import NamedTuple
 
 from confo import CredentialsError, CredentialsReader
 
-ALLOWED = ("config_path", "create", "durable")
+ALLOWED = ("config_path", "create", "durable", "follow_links")
 
 
 class Credentials(NamedTuple):
-    """Checked credentials: the root's absolute path, whether to make it, whether commits survive a power cut."""
+    """Checked credentials: the root's absolute path, whether to make it, whether commits survive a power cut.
+
+    ``follow_links`` also follows symbolic links that lead out of the root.
+    """
 
     path: str
     create: bool
     durable: bool
+    follow_links: bool
 
 
 def parse(given: Mapping[str, object]) -> Credentials:
     """Check credentials as a user wrote them; CredentialsError says what is wrong with which."""
     reader = CredentialsReader(given, "the file backend", ALLOWED)
-    return Credentials(_path(reader), reader.flag("create", default=False), reader.flag("durable", default=True))
+    return Credentials(
+        _path(reader),
+        reader.flag("create", default=False),
+        reader.flag("durable", default=True),
+        reader.flag("follow_links", default=False),
+    )
 
 
 def _path(reader: CredentialsReader) -> str:

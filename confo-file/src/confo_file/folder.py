@@ -1,7 +1,8 @@
-"""One folder, held open: every name is looked up inside of it, and no symbolic link is followed out of it.
+"""One folder, held open: every name is looked up inside of it, and links are followed to what lies below the root only.
 
-Names with a slash never come here (``layout``). What is opened is a regular file or is refused: to open a pipe would
-wait for who writes to it.
+Kubernetes and Docker mount configurations as links: ``db.json -> ..data/db.json -> ..2026_1/db.json``. Names with a
+slash never come here (``layout``). What is opened is a regular file or is refused: to open a pipe would wait for who
+writes to it.
 """
 
 from __future__ import annotations
@@ -32,19 +33,39 @@ def stamp(suffix: str, status: os.stat_result) -> Stamp:
 class Folder:
     """An open folder; a context manager."""
 
-    __slots__ = ("fd", "file_mode", "path")
+    __slots__ = ("fd", "file_mode", "limit", "path")
 
-    def __init__(self, fd: int, path: str, file_mode: int = FILE_MODE) -> None:
-        self.fd, self.path, self.file_mode = fd, path, file_mode
+    def __init__(self, fd: int, path: str, limit: str, file_mode: int = FILE_MODE) -> None:
+        self.fd, self.path, self.limit, self.file_mode = fd, path, limit, file_mode
 
     @classmethod
-    def open(cls, path: str) -> Self:
-        """Open a folder by its path."""
-        return cls(os.open(path, _FOLDER), path)
+    def open(cls, path: str, *, follow_links: bool = False) -> Self:
+        """Open a folder by its path; links in it lead to what is below it, or with ``follow_links`` anywhere."""
+        return cls(os.open(path, _FOLDER), path, "/" if follow_links else os.path.realpath(path))
 
     def folder(self, name: str) -> Folder:
-        """Open a folder in this one."""
-        return Folder(os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=self.fd), f"{self.path}/{name}")
+        """Open a folder in this one, or one that a link in this one leads to."""
+        try:
+            fd = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=self.fd)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR) or not self.is_link(name):
+                raise
+            fd = os.open(self._target(name), _FOLDER | os.O_NOFOLLOW)
+        return Folder(fd, f"{self.path}/{name}", self.limit)
+
+    def is_link(self, name: str) -> bool:
+        """Tell whether a name is a symbolic link."""
+        try:
+            return stat.S_ISLNK(os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_mode)
+        except FileNotFoundError:
+            return False
+
+    def _target(self, name: str) -> str:
+        """Return what a link leads to in the end; OSError (ELOOP) if that is outside, or nowhere."""
+        found = os.path.realpath(f"{self.path}/{name}", strict=True)
+        if self.limit != "/" and not found.startswith(f"{self.limit}/"):
+            raise OSError(errno.ELOOP, f"it is a symbolic link that leads out of {self.limit}", name)
+        return found
 
     def make_folder(self, name: str) -> None:
         """Make a folder in this one; FileExistsError."""
@@ -57,12 +78,25 @@ class Folder:
     def folders(self) -> list[str]:
         """Return the names of the folders in it."""
         with os.scandir(self.fd) as entries:
-            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            return [entry.name for entry in entries if self._is_folder(entry)]
+
+    def _is_folder(self, entry: os.DirEntry[str]) -> bool:
+        if not entry.is_symlink():
+            return entry.is_dir(follow_symlinks=False)
+        with contextlib.suppress(OSError):
+            return os.path.isdir(self._target(entry.name))  # noqa: PTH112 - quicker for many
+        return False
 
     def status(self, name: str) -> os.stat_result | None:
-        """Return what the system knows of a file, None if it is not there."""
+        """Return what the system knows of a file, None if it is not there; of a link that is followed, its target's."""
         try:
-            return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+            found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+            if not stat.S_ISLNK(found.st_mode):
+                return found
+            try:
+                return os.stat(self._target(name))  # noqa: PTH116 - pathlib knows no descriptors
+            except OSError:
+                return found
         except FileNotFoundError:
             return None
 
@@ -80,11 +114,16 @@ class Folder:
 
     def read(self, name: str) -> tuple[bytes, os.stat_result]:
         """Return a file's bytes, and what the system knew of it when they were read."""
-        fd = os.open(name, os.O_RDONLY | _FILE, dir_fd=self.fd)
+        try:
+            fd = os.open(name, os.O_RDONLY | _FILE, dir_fd=self.fd)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            fd = os.open(self._target(name), os.O_RDONLY | _FILE)
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
-                raise OSError(errno.ELOOP, "it is no regular file", name)
+                raise OSError(errno.ENXIO, "it is no regular file", name)
             return read_all(fd, status.st_size), status
         finally:
             let_go(fd)

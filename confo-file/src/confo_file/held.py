@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import stat as modes
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from confo import BackendFailure, Entry, NamespaceNotFound, PermissionDenied
 from confo_file import formats, layout
-from confo_file.folder import Folder, stamp
+from confo_file.folder import Folder, Stamp, stamp
 from confo_file.index import Index
 from confo_file.journal import INDEX, Head, read_head
+from confo_file.layout import Files
 from confo_file.settling import Found
 
 if TYPE_CHECKING:
     from confo_file.store import Store
-
-log = logging.getLogger(__name__)
 
 _UNREADABLE = {errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO}
 _SHOWN = 20  # namespaces that an error lists; a message is to be read
@@ -89,7 +87,8 @@ class Held:
             if error.errno not in (errno.ELOOP, errno.ENOTDIR):
                 raise
             raise PermissionDenied(
-                f"{self.root.path}/{namespace} is no folder, or a symbolic link, which could lead elsewhere",
+                f"{self.root.path}/{namespace} is no folder, or a symbolic link that leads out of {self.root.path}; "
+                "the credential follow_links=True follows such links",
                 namespace=namespace,
             ) from error
 
@@ -111,15 +110,16 @@ class Held:
 
     # --- files -----------------------------------------------------------------------------------
 
-    def files(self, namespace: str, names: Iterable[str] | None) -> Mapping[str, str]:
-        """Return the suffix of each configuration that has a file, of all or of these."""
+    def files(self, namespace: str, names: Iterable[str] | None) -> Files:
+        """Return the suffix of each configuration that has a file, of all or of these, and which are twins."""
         folder = self.folder(namespace)
         if folder is None:
-            return {}
+            return Files({}, {})
+        found = layout.configurations(folder.names())
         if names is None:
-            return layout.configurations(folder.names(), namespace)
-        files = (name + suffix for name in names for suffix in layout.suffixes(namespace))
-        return layout.configurations([file for file in files if folder.status(file) is not None], namespace)
+            return found
+        wanted = set(names)
+        return Files({name: suffix for name, suffix in found.suffixes.items() if name in wanted}, found.twins)
 
     def collect(self, namespace: str, names: Iterable[str] | None, *, removed: bool = False) -> Collected:
         """Read the namespace's files, all or these, and tell which are not as they were known.
@@ -131,13 +131,13 @@ class Held:
             return Collected({}, {name: None for name in gone if names is None or name in names})
         files, known, folder = self.files(namespace, names), self.index(namespace).known, self.folder(namespace)
         found = Collected({}, {})
-        for name, suffix in files.items():
-            read = _read(folder, name, suffix) if folder is not None else None
+        for name, suffix in files.suffixes.items():
+            read = _read(folder, name, suffix, files.twins) if folder is not None else None
             if read is None:
                 continue
             was = known.get(name)
             if was is not None and was.stamp == read.stamp:
-                found.entries[name] = Entry(formats.readable(suffix, read.data), was.revision)
+                found.entries[name] = self.entry(namespace, name, read, was.revision)
             else:
                 found.strange[name] = read
         for name in known if names is None else names:
@@ -151,30 +151,55 @@ class Held:
         try:
             files, folder = self.files(namespace, names), self.folder(namespace)
         except NamespaceNotFound:
-            files, folder = {}, None
-        strange = {name for name in (known if names is None else names) if name in known and name not in files}
-        for name, suffix in files.items():
+            files, folder = Files({}, {}), None
+        here = files.suffixes
+        strange = {name for name in (known if names is None else names) if name in known and name not in here}
+        for name, suffix in here.items():
             status = folder.status(name + suffix) if folder is not None else None
             was = known.get(name)
-            if status is None or was is None or was.stamp != stamp(suffix, status):
+            if status is None or was is None or was.stamp != _stamp(name, suffix, status, files.twins):
                 strange.add(name)
         return strange
 
+    def entry(self, namespace: str, name: str, found: Found, revision: int) -> Entry:
+        """Return a file as an entry: its document, or why it is none. The core's own records are as they are."""
+        suffix = str(found.stamp[0])
+        if found.problem:
+            return Entry(b"", revision, f"{self.path_of(namespace, name, suffix)}: {found.problem}")
+        if namespace.startswith("."):
+            return Entry(found.data, revision)
+        data, problem = formats.read(suffix, found.data)
+        return Entry(data, revision, f"{self.path_of(namespace, name, suffix)} {problem}" if problem else "")
+
+    def path_of(self, namespace: str, name: str, suffix: str) -> str:
+        """Return a configuration's path, for texts."""
+        return f"{self.root.path}/{namespace}/{name}{suffix}"
+
     def status_of(self, namespace: str, name: str) -> tuple[str, os.stat_result | None]:
-        """Return a configuration's suffix and what the system knows of its file; BackendFailure if it is no file."""
+        """Return a configuration's suffix and what the system knows of its file, which is about to be replaced.
+
+        BackendFailure if it is no file or one of two; PermissionDenied for a link: what it leads to is somebody else's.
+        """
         folder = self.folder(namespace)
         if folder is None:
             return layout.JSON, None
-        found = {suffix: folder.status(name + suffix) for suffix in layout.suffixes(namespace)}
-        there = [suffix for suffix, status in found.items() if status is not None]
-        layout.configurations([name + suffix for suffix in there], namespace)
+        place: Any = {"namespace": namespace, "configuration": name}
+        files = {suffix: folder.status(name + suffix) for suffix in layout.suffixes(namespace)}
+        there = [suffix for suffix, status in files.items() if status is not None]
+        if len(there) > 1:
+            twins = layout.configurations([name + suffix for suffix in there]).twins
+            raise BackendFailure(f"{self.root.path}/{namespace}: {twins[name]}", **place)
         suffix = there[0] if there else layout.JSON
-        status = found[suffix]
+        status = files[suffix]
+        if status is not None and folder.is_link(name + suffix):
+            raise PermissionDenied(
+                f"{self.path_of(namespace, name, suffix)} is a symbolic link, as Kubernetes mounts a ConfigMap: write "
+                "to what it leads to",
+                **place,
+            )
         if status is not None and not modes.S_ISREG(status.st_mode):
             raise BackendFailure(
-                f"{self.root.path}/{namespace}/{name}{suffix} is no regular file and is left alone",
-                namespace=namespace,
-                configuration=name,
+                f"{self.path_of(namespace, name, suffix)} is no regular file and is left alone", **place
             )
         return suffix, status
 
@@ -191,16 +216,35 @@ class Held:
         self.close()
 
 
-def _read(folder: Folder, name: str, suffix: str) -> Found | None:
+def _read(folder: Folder, name: str, suffix: str, twins: Mapping[str, str]) -> Found | None:
     """Read a file; None if it is not there. What must not or cannot be opened is there, and is no document."""
+    file = name + suffix
     try:
-        data, status = folder.read(name + suffix)
-        return Found(data, stamp(suffix, status))
+        if name in twins:
+            status = folder.status(file)
+            return None if status is None else Found(b"", _stamp(name, suffix, status, twins), problem=twins[name])
+        data, status = folder.read(file)
+        return Found(data, stamp(suffix, status), is_linked=folder.is_link(file))
     except FileNotFoundError:
-        return None
+        found = folder.status(file)  # a link that leads nowhere is there
+        return None if found is None else Found(b"", stamp(suffix, found), problem="it is a link that leads nowhere")
     except OSError as error:
         if error.errno not in _UNREADABLE:
             raise
-        found = folder.status(name + suffix)
-        log.warning("%s/%s%s is left alone: %s", folder.path, name, suffix, error.strerror)
-        return None if found is None else Found(b"", stamp(suffix, found))
+        found = folder.status(file)
+        return None if found is None else Found(b"", stamp(suffix, found), problem=_why(error))
+
+
+def _stamp(name: str, suffix: str, status: os.stat_result, twins: Mapping[str, str]) -> Stamp:
+    """Return a file's stamp; of one that has a twin another one than it has alone."""
+    return [*stamp(suffix, status)[:-1], -1] if name in twins else stamp(suffix, status)
+
+
+def _why(error: OSError) -> str:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"it cannot be read as uid {os.geteuid()}: {error.strerror}"
+    if error.errno == errno.ENXIO:
+        return "it is no regular file"
+    if "leads out" in str(error.strerror):
+        return f"{error.strerror}, which the credential follow_links=True allows"
+    return f"it cannot be opened: {error.strerror}"

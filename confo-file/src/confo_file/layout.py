@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from confo import BackendFailure, InvalidName
+from confo import InvalidName
 
 STATE = ".confo"
 """The folder in the root where the backend keeps its own: no namespace can be named so."""
@@ -51,43 +52,50 @@ def split(file: str) -> tuple[str, str] | None:
     return (name, suffix) if suffix in SUFFIXES and _CONFIGURATION.fullmatch(name) else None
 
 
-def configurations(files: Iterable[str], namespace: str) -> dict[str, str]:
+class Files(NamedTuple):
+    """The files of a namespace: the suffix of each configuration, and which of them nobody can tell apart, and why."""
+
+    suffixes: dict[str, str]
+    twins: dict[str, str]
+
+
+def configurations(files: Iterable[str]) -> Files:
     """Return the suffix of each configuration among these files.
 
-    BackendFailure if two files have one name, or names that differ in case only: on another system they would be one.
+    Two files of one name are twins, and so are names that differ in case only: on another system they would be one.
     """
     found: dict[str, str] = {}
-    for file in files:
+    lower: dict[str, list[str]] = {}
+    twins: dict[str, str] = {}
+    for file in sorted(files):
         parts = split(file)
-        if parts is None:
-            continue
-        name, suffix = parts
-        if name in found:
-            raise _twice(namespace, name + found[name], file)
-        found[name] = suffix
-    if len({name.lower() for name in found}) < len(found):
-        _refuse_similar(namespace, found)
-    return found
+        if parts is not None:
+            found.setdefault(*parts)
+            lower.setdefault(parts[0].lower(), []).append(file)
+    for same in lower.values():
+        if len(same) > 1:
+            names = dict.fromkeys(file.rpartition(".")[0] for file in same)
+            what = "differ in upper and lower case only" if len(names) > 1 else "are files of one configuration"
+            reason = f"{' and '.join(same)} {what}: remove or rename one of them"
+            twins.update(dict.fromkeys(names, reason))
+    return Files(found, twins)
+
+
+def left_out(files: Iterable[str]) -> dict[str, str]:
+    """Return the files that are no configurations', and why; what begins with a dot is other tools' own."""
+    return {file: _why_not(file) for file in sorted(files) if not file.startswith(".") and split(file) is None}
+
+
+def _why_not(file: str) -> str:
+    name, dot, kind = file.rpartition(".")
+    if dot + kind in SUFFIXES:
+        return f"{name!a} is no configuration's name: letters, digits, '.', '_' and '-'"
+    if dot + kind.lower() in SUFFIXES:
+        return f"its suffix is written in small letters: .{kind.lower()}"
+    return f"a configuration's file ends with {', '.join(SUFFIXES)}"
 
 
 def similar(name: str, names: Iterable[str]) -> str | None:
     """Return another name that differs from this one in case only."""
     lower = name.lower()
     return next((other for other in names if other.lower() == lower and other != name), None)
-
-
-def _refuse_similar(namespace: str, found: dict[str, str]) -> None:
-    seen: dict[str, str] = {}
-    for name, suffix in found.items():
-        other = seen.setdefault(name.lower(), name + suffix)
-        if other != name + suffix:
-            raise _twice(namespace, other, name + suffix)
-
-
-def _twice(namespace: str, one: str, other: str) -> BackendFailure:
-    one, other = sorted((one, other))
-    return BackendFailure(
-        f"{namespace}/{one} and {namespace}/{other} are files of one configuration: remove or rename one of them",
-        namespace=namespace,
-        configuration=one.rpartition(".")[0],
-    )

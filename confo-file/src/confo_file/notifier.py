@@ -86,7 +86,15 @@ class Notifier:
             _inherited.append(self._hearing)
         self._hearing = self._root = None
 
-    def _tell(self, paths: Iterable[str]) -> None:
+    def _tell(self, paths: Iterable[str] | None) -> None:
+        """Hand on which files changed; None: any of them may have."""
+        if paths is None:
+            with CHANGED:
+                for watch in self.watches:
+                    watch.hint(None)
+                self.hints += 1
+                CHANGED.notify_all()
+            return
         told = [(folder, file) for folder, _, file in (path.partition("/") for path in paths)]
         with CHANGED:
             for folder, file in told:
@@ -101,7 +109,7 @@ class Notifier:
 class Hearing:
     """A thread that waits for what the system tells, and hands it on as paths below the root."""
 
-    def __init__(self, path: str, tell: Callable[[Iterable[str]], None]) -> None:
+    def __init__(self, path: str, tell: Callable[[Iterable[str] | None], None]) -> None:
         self._path, self._tell = path, tell
         self._stop = threading.Event()
         self._rust = RustNotify([path], False, False, 0, True, True)
@@ -116,7 +124,12 @@ class Hearing:
     def _hear(self) -> None:
         with contextlib.closing(self._rust):
             while not self._stop.is_set():
-                told = self._rust.watch(DEBOUNCE_MS, STEP_MS, 0, self._stop)
+                try:
+                    told = self._rust.watch(DEBOUNCE_MS, STEP_MS, 0, self._stop)
+                except Exception:  # noqa: BLE001 - a name in it is not UTF-8, and what it would have told is lost
+                    self._tell(None)
+                    self._stop.wait(STEP_MS / 1000)
+                    continue
                 if isinstance(told, set):  # else it was stopped, or there is a signal, which is the main thread's
                     self._tell([os.path.relpath(path, self._path) for _, path in told])
 
@@ -136,5 +149,5 @@ def _hint(watch: Hinted, file: str) -> None:
     parts = layout.split(file) if file else None
     if parts is not None:
         watch.hint(parts[0])
-    elif not file:
+    elif not file or file.startswith(".."):  # the folder itself, or what the links of a mounted ConfigMap lead to
         watch.hint(None)

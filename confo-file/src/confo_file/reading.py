@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from confo import Entry, PermissionDenied
-from confo_file import formats
 from confo_file.committing import carry_out
 from confo_file.folder import Stamp
 from confo_file.held import Held
@@ -79,14 +78,14 @@ def _sort_out(
     revision = held.revision + bool(taken)
     for name, found in taken.items():
         if found is not None:
-            collected.entries[name] = Entry(formats.readable(str(found.stamp[0]), found.data), revision)
+            collected.entries[name] = held.entry(namespace, name, found, revision)
     stamps = {name: None if found is None else _stamp(found, now) for name, found in taken.items()}
     return State(revision, collected.entries, set(collected.strange) - set(taken)), stamps
 
 
 def _stamp(found: Found, now: int) -> Stamp:
     """Return the stamp to know a file by; one that no file has while it changes on and on."""
-    return found.stamp if is_quiet(found.stamp, now) else [found.stamp[0], NEVER, NEVER, NEVER, NEVER]
+    return found.stamp if found.problem or is_quiet(found.stamp, now) else [found.stamp[0], NEVER, NEVER, NEVER, NEVER]
 
 
 def _change(namespace: str, name: str, stamp: Stamp | None) -> Change:

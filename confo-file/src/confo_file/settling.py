@@ -32,12 +32,20 @@ class Found(NamedTuple):
 
     data: bytes
     stamp: Stamp
+    problem: str = ""
+    """Why it could not be read, or must not be."""
+    is_linked: bool = False
+    """It was read through a link: who switches a link has written what it leads to before."""
 
 
 def is_settled(found: Found, now: int, waited: float) -> bool:
     """Tell whether a change is whole; ``now`` in nanoseconds, ``waited`` in seconds."""
     if waited >= PATIENCE_SECONDS:
         return True
+    if found.problem:
+        return True
+    if found.is_linked and is_document(str(found.stamp[0]), found.data):
+        return True  # all documents of one switch are one change, however fresh each is
     suffix, age = str(found.stamp[0]), _age(found.stamp, now)
     if age >= HALF_SECONDS:
         return True

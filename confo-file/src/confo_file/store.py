@@ -33,8 +33,8 @@ class Store:
     commits = 0
     """How many this process made, to whichever root: what a watch waits for."""
 
-    def __init__(self, path: str, *, durable: bool) -> None:
-        self.path, self.durable = path, durable
+    def __init__(self, path: str, *, durable: bool, follow_links: bool = False) -> None:
+        self.path, self.durable, self.follow_links = path, durable, follow_links
         self.closed = False
         self.identity = ""
         """Which store this is; another one once somebody deleted its ``.confo``."""
@@ -52,7 +52,7 @@ class Store:
         with translated(f"{asked} in {self.path}"), self._turn, contextlib.ExitStack() as stack:
             if self.closed:
                 raise Closed(f"the file backend of {self.path} was closed; load it again")
-            root = stack.enter_context(Folder.open(self.path))
+            root = stack.enter_context(Folder.open(self.path, follow_links=self.follow_links))
             state = self._lock(root, stack, exclusive=exclusive)
             if state is not None and state.status(journal.JOURNAL) is not None:
                 if not exclusive:
@@ -136,9 +136,15 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    _forking.clear()
+    """Let go of the turns that the forking thread took: it is the child's one thread.
+
+    They are not replaced: threads that follow may have been started in the child before this, and wait for them.
+    """
+    taken = set(_forking)
+    _after_fork_in_parent()
     for store in list(_stores):
-        store.renew_turns()
+        if store not in taken:  # somebody's call took longer than a fork waits for
+            store.renew_turns()
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
