@@ -104,7 +104,10 @@ def test_two_files_of_one_name(root, backend):
     (root / "sales/a.json").unlink()
     assert backend.read("sales", ["a"])["a"].data == b'{"x":1}'
     (root / "sales/B.json").write_text("{}")
-    assert "differ in upper and lower case only" in backend.read("sales", ["b"])["b"].problem
+    entries = backend.load("sales").entries
+    assert "differ in upper and lower case only" in entries["b"].problem
+    assert backend.read("sales", ["b"]) == {"b": entries["b"]}
+    assert backend.read("sales", ["b"])["b"].problem == entries["b"].problem
 
 
 def test_names_that_differ_in_case(backend):

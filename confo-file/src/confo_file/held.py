@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat as modes
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from confo import BackendFailure, Entry, NamespaceNotFound, PermissionDenied
@@ -110,18 +110,20 @@ class Held:
 
     # --- files -----------------------------------------------------------------------------------
 
-    def files(self, namespace: str, names: Iterable[str] | None) -> Files:
+    def files(self, namespace: str, names: Collection[str] | None) -> Files:
         """Return the suffix of each configuration that has a file, of all or of these, and which are twins."""
         folder = self.folder(namespace)
         if folder is None:
             return Files({}, {})
-        found = layout.configurations(folder.names())
         if names is None:
-            return found
-        wanted = set(names)
-        return Files({name: suffix for name, suffix in found.suffixes.items() if name in wanted}, found.twins)
+            return layout.configurations(folder.names())
+        alike = self.index(namespace).alike  # what differs in case only is looked at together
+        wanted = {name for asked in names for name in (asked, *alike.get(asked.lower(), ()))}
+        files = (name + suffix for name in wanted for suffix in layout.suffixes(namespace))
+        found = layout.configurations([file for file in files if folder.status(file) is not None])
+        return Files({name: suffix for name, suffix in found.suffixes.items() if name in names}, found.twins)
 
-    def collect(self, namespace: str, names: Iterable[str] | None, *, removed: bool = False) -> Collected:
+    def collect(self, namespace: str, names: Collection[str] | None, *, removed: bool = False) -> Collected:
         """Read the namespace's files, all or these, and tell which are not as they were known.
 
         With ``removed`` a namespace that is not there is one whose files are all gone.
@@ -145,7 +147,7 @@ class Held:
                 found.strange[name] = None
         return found
 
-    def strangers(self, namespace: str, names: Iterable[str] | None) -> set[str]:
+    def strangers(self, namespace: str, names: Collection[str] | None) -> set[str]:
         """Return those that are not as they were known, by what the system says of them: no file is read."""
         known = self.index(namespace).known
         try:

@@ -35,6 +35,7 @@ class Index:
 
     def __init__(self) -> None:
         self.known: dict[str, Known] = {}
+        self.alike: dict[str, set[str]] = {}  # the names of it that differ in case only, by their small letters
         self.gone: dict[str, int] = {}  # and the revision that deleted it
         self.forgotten = 0
         self.noted = 0  # names in all lines, outdated ones included
@@ -66,10 +67,12 @@ class Index:
         for name, stamp in changes.items():
             if stamp is None:
                 self.known.pop(name, None)
+                self.alike.get(name.lower(), set()).discard(name)
                 self.gone[name] = revision
             else:
                 self.gone.pop(name, None)
                 self.known[name] = Known(revision, stamp)
+                self.alike.setdefault(name.lower(), set()).add(name)
         self._lines.append((revision, tuple(changes)))
         self.noted += len(changes)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from confo import Entry, PermissionDenied
@@ -16,7 +16,7 @@ from confo_file.layout import JSON
 from confo_file.settling import LOOK_SECONDS, Found, is_gone, is_quiet, is_settled
 from confo_file.store import Store
 
-Choose = Callable[[Held], Iterable[str] | None]
+Choose = Callable[[Held], Collection[str] | None]
 """Which names, once the root is held; None for all."""
 _never = threading.Event()  # never set: an interruptible wait
 

@@ -59,7 +59,7 @@ class _Edit:
             return self._value(own.value, own.value_end, old, wanted)
         if isinstance(old, dict) and isinstance(wanted, dict) and (wanted or self._has_header(path)):
             return self.table(path, old, wanted)
-        if isinstance(old, list) and isinstance(wanted, list) and all(isinstance(one, dict) for one in wanted):
+        if isinstance(old, list) and isinstance(wanted, list) and _is_table(wanted):
             return self._tables(path, old, wanted)
         return [*self._gone(path), *self._added(path[:-1], {str(path[-1]): wanted})]
 
