@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -225,10 +226,11 @@ def test_a_namespace_that_is_deleted_elsewhere(sales, theirs, other):
     sales.persist()
     told = []
     with sales.on_change(told.append, kinds="all"):
-        assert theirs["db"]
+        assert theirs.wait_for(sales.snapshot().revision, SECONDS)
         other.delete_namespace("sales")
+        until = time.monotonic() + SECONDS
         while sales.status().state.name != "ERROR":
-            assert sales.wait_for(0, SECONDS)
+            assert time.monotonic() < until, sales.status()
     assert "NamespaceNotFound" in sales.status().error
 
 

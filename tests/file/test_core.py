@@ -8,7 +8,7 @@ import pytest
 
 from tests import suites
 from tests.stores import config, options, other, sales, theirs  # noqa: F401 - fixtures
-from tests.suites import counter, story  # noqa: F401 - fixtures
+from tests.suites import counter, put, story  # noqa: F401 - fixtures
 
 
 @pytest.fixture(autouse=True)
