@@ -200,8 +200,10 @@ def _stage(held: Held, state: Folder, target: Target, staged: str) -> Change:
     if namespace.startswith("."):
         content = data  # the core's own are nobody's to read
     else:
-        old = None if status is None else folder.read(name + suffix)[0]
-        content = formats.write(suffix, old, data, held.path_of(namespace, name, suffix))
+        content = data
+        if formats.is_object(data):  # what is no document, only another tool writes, and gets what it wrote
+            old = None if status is None else folder.read(name + suffix)[0]
+            content = formats.write(suffix, old, data, held.path_of(namespace, name, suffix))
     made = state.create(staged, content, sync=held.store.durable, mode=FILE_MODE, like=status)
     return Change("write", namespace, name, suffix, before, stamp(suffix, made), staged)
 

@@ -46,6 +46,11 @@ def read(suffix: str, data: bytes) -> tuple[bytes, str]:
         return data, f"the parser failed on it ({type(error).__name__})"
 
 
+def is_object(data: bytes) -> bool:
+    """Tell whether bytes may be a document's: what the core commits begins with a brace."""
+    return data[:1] == b"{"
+
+
 def write(suffix: str, old: bytes | None, data: bytes, place: str) -> bytes:
     """Return a file's new bytes: the old ones, and in them what the JSON in ``data`` has otherwise.
 
