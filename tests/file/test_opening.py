@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -122,11 +124,74 @@ def test_who_may_only_read(shared, was_opened):
         assert first.entries == second.entries
         assert set(first.entries) == ({"a", "b"} if was_opened else {"b"})
         assert first.revision == second.revision
-        with pytest.raises(PermissionDenied):
+        assert not backend.capabilities.writable
+        with pytest.raises(PermissionDenied, match=str(shared)):
             backend.commit([Write("sales", "a", b"{}", ANY)])
         backend.close()
 
     as_reader(shared, read)
+
+
+def test_who_may_not_read(shared):
+    """A folder of another user is refused in one line: its path, this user's id, and what is needed."""
+
+    def read():
+        with pytest.raises(PermissionDenied) as said:
+            FileBackend.open({"config_path": shared})
+        assert str(shared) in str(said.value)
+        assert f"user id {os.geteuid()}" in str(said.value)
+        assert "r and x" in str(said.value)
+        assert "\n" not in str(said.value)
+
+    def child():
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+        read()
+
+    shared.chmod(0o000)
+    run_in_fork(child, 10.0)
+
+
+READ_ONLY = """
+import sys
+from confo import PermissionDenied, connect
+with connect("file://" + sys.argv[1] + "/sales") as sales:
+    assert sales.get("a", "n") == 1
+    try:
+        sales.set("a", "n", 2)
+        sales.persist()
+    except PermissionDenied as error:
+        assert sys.argv[1] in str(error) and "read-only" in str(error).lower(), error
+    else:
+        raise AssertionError("a read-only mount took a commit")
+    assert sales.get_all() == {"a": {"n": 2}}
+from confo_file import FileBackend
+backend = FileBackend.open({"config_path": sys.argv[1]})
+assert not backend.capabilities.writable
+backend.close()
+"""
+
+
+@pytest.mark.parametrize("was_opened", [True, False], ids=["with .confo", "without"])
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode != 0
+    if shutil.which("unshare")
+    else True,
+    reason="this user cannot make mounts",
+)
+def test_a_read_only_mount(root, was_opened):
+    """A folder that is mounted read-only is read, says that it takes nothing, and a commit names the folder."""
+    (root / "sales").mkdir()
+    (root / "sales/a.json").write_text('{"n": 1}')
+    if was_opened:
+        with_writer(root, lambda backend: backend.load("sales"))
+    mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    command = ["unshare", "-m", "sh", "-c", mount, str(root), sys.executable, "-c", READ_ONLY, str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    assert FileBackend.open({"config_path": root}).capabilities.writable
 
 
 def test_who_may_only_read_follows(shared):

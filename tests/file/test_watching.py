@@ -120,3 +120,16 @@ def test_a_commit_that_came_and_went(backend):
     for number in range(5):
         revision = backend.commit([Write("sales", "a", b"%d" % number, ANY)])
     assert told(watch) == Batch(revision, {"a": Entry(b"4", revision)})
+
+
+def test_the_system_tells_no_more(root, backend, monkeypatch, caplog):
+    """When what tells of changes breaks for good, edits are looked for from then on, and one line says so."""
+    monkeypatch.setattr("confo_file.notifier.Hearing._wait", lambda _: 1 // 0)
+    monkeypatch.setattr("confo_file.notifier.MOST_FAILURES", 3)
+    monkeypatch.setattr("confo_file.watch.POLL_SECONDS", 0.05)
+    watch = begun(backend)
+    with notifier.CHANGED:
+        assert notifier.CHANGED.wait_for(lambda: not backend._notifier.is_told, 10.0)
+    (root / "sales/a.json").write_text('{"n": 1}')
+    assert next(batch for batch in watch if batch.entries).entries["a"].data == b'{"n": 1}'
+    assert [record.levelname for record in caplog.records if "looked for" in record.message] == ["WARNING"]

@@ -81,6 +81,8 @@ class Capabilities:
     """An entry comes back byte for byte; without, a document may come back laid out in another way."""
     reads_past: bool = False
     """``read_at`` can tell of older revisions, for a while; without, it raises NotSupported."""
+    writable: bool = True
+    """This process may commit, as far as could be seen when it was opened; without, a commit is PermissionDenied."""
 
 
 HEARTBEAT_SECONDS: Final = 10.0

@@ -41,8 +41,9 @@ class FileBackend(Backend):
     def __init__(self, store: Store) -> None:
         self._store = store
         self._notifier = Notifier(store.path)
-        if not store.durable:
-            self.capabilities = dataclasses.replace(type(self).capabilities, durable=False)
+        self.capabilities = dataclasses.replace(
+            type(self).capabilities, durable=store.durable, writable=store.is_writable()
+        )
         _backends.add(self)
 
     def __repr__(self) -> str:

@@ -23,7 +23,8 @@ def translated(asked: str) -> Iterator[None]:
         forbidden = error.errno in _FORBIDDEN
         who = f" as user id {os.geteuid()}" if forbidden and hasattr(os, "geteuid") else ""
         meaning = PermissionDenied if forbidden else BackendUnavailable
-        raise meaning(f"cannot {asked}{who}: {_said(error)}; nothing was written").instead_of(error) from None
+        need = "; to read needs r and x on the folders, to commit w as well" if forbidden else ""
+        raise meaning(f"cannot {asked}{who}: {_said(error)}; nothing was written{need}").instead_of(error) from None
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from typing import Protocol
 from watchfiles._rust_notify import RustNotify
 
 from confo_file import layout
+from confo_file.green import are_greenlets
 from confo_file.journal import HEAD
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,10 @@ CHANGED = threading.Condition()
 STEP_MS = 10
 """Between two looks of watchfiles at what it was told: half of what a foreign commit takes to be noticed."""
 DEBOUNCE_MS = 100
+MOST_FAILURES = 100
+"""In a row, until what tells of changes is taken for broken: many names that are not UTF-8 are no reason."""
+GREEN_SECONDS = 0.05
+"""Between two looks where threads are greenlets, each of which holds all of them up for a millisecond."""
 CLOSE_SECONDS = 1.0
 
 
@@ -54,7 +59,8 @@ class Notifier:
     @property
     def is_told(self) -> bool:
         """Tell whether the system tells; if not, who waits has to look by himself."""
-        return self._hearing is not None
+        hearing = self._hearing
+        return hearing is not None and not hearing.has_failed
 
     def start(self) -> None:
         """Begin to hear, if the system can tell; anew if the root is another folder than before."""
@@ -111,6 +117,8 @@ class Hearing:
 
     def __init__(self, path: str, tell: Callable[[Iterable[str] | None], None]) -> None:
         self._path, self._tell = path, tell
+        self.has_failed = False
+        """The system has ended telling: nothing is heard any more."""
         self._stop = threading.Event()
         self._rust = RustNotify([path], False, False, 0, True, True)
         self._thread = threading.Thread(target=self._hear, name="confo-file-notifier", daemon=True)
@@ -122,16 +130,39 @@ class Hearing:
         self._thread.join(CLOSE_SECONDS)
 
     def _hear(self) -> None:
+        """Hand on what the system tells, until it is closed or nothing can be heard any more, which is said."""
+        failures = 0
         with contextlib.closing(self._rust):
             while not self._stop.is_set():
                 try:
-                    told = self._rust.watch(DEBOUNCE_MS, STEP_MS, 0, self._stop)
-                except Exception:  # noqa: BLE001 - a name in it is not UTF-8, and what it would have told is lost
+                    told = self._wait()
+                except Exception as error:  # noqa: BLE001 - such as a name that is not UTF-8: what it told is lost
+                    failures += 1
+                    self.has_failed = failures >= MOST_FAILURES
                     self._tell(None)
+                    if self.has_failed:
+                        log.warning(
+                            "changes in %s are looked for from now on, as the system tells of them no more: %s",
+                            self._path,
+                            type(error).__name__,
+                        )
+                        return
                     self._stop.wait(STEP_MS / 1000)
                     continue
+                failures = 0
                 if isinstance(told, set):  # else it was stopped, or there is a signal, which is the main thread's
                     self._tell([os.path.relpath(path, self._path) for _, path in told])
+
+    def _wait(self) -> object:
+        """Wait until the system tells of something.
+
+        Where threads are greenlets, all of them would wait in watchfiles' native code: there it is only asked what
+        came meanwhile, a millisecond each time, and the waiting is the patched ``Event``'s.
+        """
+        if not are_greenlets():
+            return self._rust.watch(DEBOUNCE_MS, STEP_MS, 0, self._stop)
+        self._stop.wait(GREEN_SECONDS)
+        return self._rust.watch(1, 1, 1, None)
 
 
 _inherited: list[Hearing] = []

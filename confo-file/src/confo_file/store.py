@@ -65,6 +65,12 @@ class Store:
                 self._finish(root, state)
             yield stack.enter_context(Held(self, root, state))
 
+    def is_writable(self) -> bool:
+        """Tell whether this user may commit here: every commit needs the root's own folder, there or to be made."""
+        state = os.path.join(self.path, layout.STATE)  # noqa: PTH118 - a text, as the root's path is
+        place = state if os.path.isdir(state) else self.path  # noqa: PTH112 - the same
+        return os.access(place, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+
     def come_to(self, identity: str) -> None:
         """Know which store this is; what was known of another one is forgotten."""
         if self.identity not in ("", identity):
