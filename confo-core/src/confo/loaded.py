@@ -74,7 +74,6 @@ class Loaded:
                 )
                 if self._keeper is not None:
                     self._keeper.add(replica)
-                self._tell_of_the_left_out(name)
             self._namespaces[name].limit_staleness(max_staleness, on_stale)
             return self._namespaces[name]
 
@@ -97,6 +96,7 @@ class Loaded:
             if not self._start.falls_back:
                 raise
             return self._fallen_back(namespace, kept or damage, error)
+        self._tell_of_the_left_out(namespace)  # only of a store that has just answered: another one would be waited for
         identity = self.backend.identity
         alarm = time_travel((kept.identity, kept.revision), (identity, snapshot.revision)) if kept else None
         return First(snapshot, identity, alarm=alarm)
