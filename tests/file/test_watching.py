@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -133,3 +134,49 @@ def test_the_system_tells_no_more(root, backend, monkeypatch, caplog):
     (root / "sales/a.json").write_text('{"n": 1}')
     assert next(batch for batch in watch if batch.entries).entries["a"].data == b'{"n": 1}'
     assert [record.levelname for record in caplog.records if "looked for" in record.message] == ["WARNING"]
+
+
+@pytest.mark.parametrize("layout", ["a mounted ConfigMap", "in the root", "a namespace", "a file"])
+def test_what_links_lead_to(root, opening, layout):
+    """What links below the root lead to is followed within a second; a switch of ``..data`` is one batch."""
+    places = {
+        "a mounted ConfigMap": ("sales/..1", {"sales/..data": "..1", "sales/a.json": "..data/a.json"}),
+        "in the root": ("..1/sales", {"..data": "..1", "sales": "..data/sales"}),
+        "a namespace": ("real", {"sales": "real"}),
+        "a file": ("real", {"sales/a.json": "../real/a.json", "sales/b.json": "../real/b.json"}),
+    }
+    old, links = places[layout]
+    if layout == "a mounted ConfigMap":
+        links["sales/b.json"] = "..data/b.json"
+    write(root / old, 1)
+    for link, target in links.items():
+        (root / link).parent.mkdir(exist_ok=True)
+        (root / link).symlink_to(target)
+    backend = opening()
+    state = backend.load("sales")
+    assert {name: entry.data for name, entry in state.entries.items()} == dict.fromkeys("ab", b"1")
+    watch = backend.watch("sales", state.revision)
+    next(watch)
+    switches = next((link for link in links if link.endswith("..data")), None)
+    began = time.monotonic()
+    if switches is None:
+        write(root / old, 2)
+    else:
+        write(root / old.replace("..1", "..2"), 2)
+        (root / "next").symlink_to("..2")
+        (root / "next").rename(root / switches)
+    seen: dict[str, bytes | None] = {}
+    batches = 0
+    while seen != dict.fromkeys("ab", b"2"):
+        batch = next(watch)
+        seen |= {name: entry and entry.data for name, entry in batch.entries.items()}
+        batches += bool(batch.entries)
+    assert time.monotonic() - began < 1.0
+    assert switches is None or batches == 1
+
+
+def write(folder, number):
+    """Write two documents of this number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in "ab":
+        (folder / f"{name}.json").write_text(str(number))

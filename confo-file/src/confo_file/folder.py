@@ -80,6 +80,11 @@ class Folder:
         with os.scandir(self.fd) as entries:
             return [entry.name for entry in entries if self._is_folder(entry)]
 
+    def has_links(self) -> bool:
+        """Tell whether something in it is a symbolic link."""
+        with os.scandir(self.fd) as entries:
+            return any(entry.is_symlink() for entry in entries)
+
     def _is_folder(self, entry: os.DirEntry[str]) -> bool:
         if not entry.is_symlink():
             return entry.is_dir(follow_symlinks=False)

@@ -92,6 +92,11 @@ class Held:
                 namespace=namespace,
             ) from error
 
+    def has_links(self, namespace: str) -> bool:
+        """Tell whether a namespace or something in it is a link, so that what changes it may lie elsewhere."""
+        folder = self.find_folder(namespace)
+        return self.root.is_link(namespace) or (folder is not None and folder.has_links())
+
     def index(self, namespace: str) -> Index:
         """Return what is known of a namespace's files, up to now."""
         index = self.store.indexes.setdefault(namespace, Index())

@@ -39,6 +39,8 @@ class Hinted(Protocol):
     """What wants to be told: a watch."""
 
     namespace: str
+    follows_links: bool
+    """What it reads may lie anywhere below the root."""
 
     def hint(self, name: str | None) -> None:
         """Look at this configuration; None: at all of them."""
@@ -107,6 +109,8 @@ class Notifier:
                 for watch in self.watches:
                     if watch.namespace == folder:
                         _hint(watch, file)
+                    elif watch.follows_links and folder != layout.STATE:
+                        watch.hint(None)
             if any(folder != layout.STATE or file == HEAD for folder, file in told):
                 self.hints += 1
                 CHANGED.notify_all()

@@ -33,6 +33,7 @@ class FileWatch(Watch):
         self._store, self._notifier = store, notifier
         self._after, self._identity = after, store.identity
         self._suspects: set[str] | None = None  # all
+        self.follows_links = False
         self._closed = False
         self._tell_by = 0.0  # the first batch comes at once, a sign of life
         self._seen = (0, 0)
@@ -110,6 +111,8 @@ class FileWatch(Watch):
         while True:
             with self._store.holding(f"watch {self.namespace!r}") as held:
                 self._check(held)
+                if suspects is None:
+                    self.follows_links = held.has_links(self.namespace)
                 strange = held.strangers(self.namespace, suspects)
                 if not strange:
                     changed = held.index(self.namespace).since(self._after)
