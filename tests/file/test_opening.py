@@ -256,3 +256,28 @@ def with_writer(root, work):
         backend.close()
     for path in (root / "sales").glob("*"):
         path.chmod(0o644)
+
+
+def test_what_is_no_regular_file(root, opening, caplog):
+    """Pipes, sockets, folders, and links that lead round, out or nowhere cost themselves: no wait, one line each."""
+    (root / "sales").mkdir()
+    place = root / "sales"
+    (place / "good.json").write_text('{"n": 1}')
+    os.mkfifo(place / "pipe.json")
+    (place / "folder.json").mkdir()
+    for name, target in {"loop": "loop", "to": "fro", "fro": "to", "out": "../../x", "gone": "nowhere"}.items():
+        (place / f"{name}.json").symlink_to(f"{target}.json")
+    root.with_name("x.json").write_text('{"n": 2}')
+    odd = {"pipe", "folder", "loop", "to", "fro", "out", "gone"}
+    with confo.connect(f"file://{root}/sales") as sales:
+        assert sales.get_all() == {"good": {"n": 1}}
+        unreadable = sales.status().unreadable
+        assert set(unreadable) == odd
+        assert all(f"{place}/{name}.json" in why.reason for name, why in unreadable.items())
+        assert "follow_links" in unreadable["out"].reason
+        with sales.edit() as draft:
+            draft["good"]["n"] = 2
+        sales.reload()
+    told = [record.message for record in caplog.records if "cannot be read" in record.message]
+    assert len(told) == len(odd), told
+    assert opening(follow_links=True).read("sales", ["out"])["out"].data == b'{"n": 2}'
