@@ -286,6 +286,40 @@ class EtcdServer(ServerProcess):
         return done.stdout
 
 
+class EtcdGrpcProxy(ServerProcess):
+    """etcd's own gRPC proxy before one server, started when made."""
+
+    def __init__(self, server: EtcdServer) -> None:
+        super().__init__("etcd-grpc-proxy")
+        self._server = server
+        (self.port,) = free_ports(1)
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<EtcdGrpcProxy at {self.endpoint} before {self._server!r}>"
+
+    @property
+    def endpoint(self) -> str:
+        """Return host and port as credentials take them."""
+        return f"127.0.0.1:{self.port}"
+
+    def _command(self) -> list[str]:
+        return [
+            str(self._server.binary), "grpc-proxy", "start", f"--endpoints={self._server.endpoint}",
+            f"--listen-addr={self.endpoint}",
+        ]  # fmt: skip
+
+    def _is_healthy(self) -> bool:
+        ctl = str(self._server.binary.with_name("etcdctl"))
+        environment = {**os.environ, "ETCDCTL_API": "3"}
+        command = [ctl, f"--endpoints={self.endpoint}", "--command-timeout=1s", "get", "nothing"]
+        return subprocess.run(command, capture_output=True, check=False, env=environment).returncode == 0
+
+
 Member = TypeVar("Member", bound=ServerProcess)
 
 

@@ -48,6 +48,8 @@ class Position:
 
     def check_cluster(self, header: Message) -> None:
         """Raise if this is another cluster than the one that the position was taken in."""
+        if not header.cluster_id:
+            return  # etcd's gRPC proxy does not say it where it answers by itself
         if self.cluster_id is None:
             self.cluster_id = header.cluster_id
         elif header.cluster_id != self.cluster_id:

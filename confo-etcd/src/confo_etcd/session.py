@@ -100,9 +100,12 @@ class Session:
             f"within {self.credentials.timeout:g} seconds; the last error: {last}"
         ) from None
 
-    def ask(self, connection: Connection, method: str, request: Message, asked: str) -> Message:
-        """Read something from one server, on a channel of the caller's."""
-        deadline = time.monotonic() + self.credentials.timeout
+    def ask(
+        self, connection: Connection, method: str, request: Message, asked: str, *, seconds: float | None = None
+    ) -> Message:
+        """Read something from one server, on a channel of the caller's, within the timeout or fewer ``seconds``."""
+        timeout = self.credentials.timeout
+        deadline = time.monotonic() + (timeout if seconds is None else min(seconds, timeout))
         return self._exchange(connection, method, request, asked, deadline, deadline, write=False)
 
     def later(self, method: str, request: Message, asked: str) -> Callable[[], Message]:
@@ -197,7 +200,7 @@ class Session:
                     f'cannot {asked}: etcd at {connection.endpoint} asks who it is: give "user" and "password"'
                 )
             if user is not None and (token is None or refused == _metadata(token)):
-                token = process.token = self._authenticate(connection, until, demanded=refused is not None)
+                token = process.token = self._authenticate(connection, until)
         except grpc.RpcError as error:
             raise self._explained(error, asked, connection) from None
         return _metadata(token)
@@ -216,17 +219,18 @@ class Session:
             )
         return version
 
-    def _authenticate(self, connection: Connection, until: float, *, demanded: bool) -> str:
-        """Return a new token; an empty one if the server has authentication switched off."""
+    def _authenticate(self, connection: Connection, until: float) -> str:
+        """Return a new token; an empty one if the server has authentication switched off, until it demands one."""
         request = schema().AuthenticateRequest(name=self.credentials.user, password=self.credentials.password)
         try:
             answer = connection.call("Authenticate", request, until - time.monotonic(), _HAS_LEADER)
         except grpc.RpcError as error:
-            # Said in so many words by etcd. It is then used without a token until it demands one.
-            if not demanded and "authentication is not enabled" in str(error):
+            # Also after a token was refused: where authentication was switched off, an old one is not accepted.
+            if "authentication is not enabled" in str(error):
                 self._warn_once(connection)
                 return ""
             raise
+        self._warned = False
         return str(answer.token)
 
     def _warn_once(self, connection: Connection) -> None:

@@ -16,6 +16,7 @@ from confo_etcd.gate import gate
 from confo_etcd.layout import past
 from confo_etcd.outcome import Outcome, translate, verdict_on
 from confo_etcd.position import Position
+from confo_etcd.pulse import Pulse
 from confo_etcd.schema import Message, schema
 from confo_etcd.session import Session
 
@@ -23,6 +24,10 @@ from confo_etcd.session import Session
 # though its answer is waited for, is given up; a hung one is found by the channel's pings before (9 seconds).
 PROGRESS_PERIOD = 3.0
 SILENT_PERIODS = 3
+# The first of them may have begun before anything was asked.
+ASKED_AND_SILENT = 2
+# Seconds that a read may take which is asked where requests for progress are not answered.
+READ_SECONDS = 3.0
 
 
 class EtcdWatch(Watch):
@@ -49,7 +54,10 @@ class EtcdWatch(Watch):
         self._ready: deque[Batch] = deque()
         self._answers = 0
         self._waiting = False
+        self._heard = 0.0
         self._silent = False
+        self._mute = False
+        self._pulse = Pulse(marker)
         session.own(self)
 
     def __repr__(self) -> str:
@@ -114,7 +122,12 @@ class EtcdWatch(Watch):
         finally:
             self._waiting = False
             self._answers += 1
+            self._heard = time.monotonic()
         position = self._position
+        if not self._pulse.is_main(answer):
+            return self._of_another_watch(answer)
+        if not (answer.created or answer.events):
+            self._mute = False
         try:
             position.check_alive(answer)
         except PermissionDenied:
@@ -127,8 +140,14 @@ class EtcdWatch(Watch):
             position.check_present(self._present())
         return position.take(answer)
 
+    def _of_another_watch(self, answer: Message) -> list[Batch]:
+        """Take a sign of life; one that is refused has a token that was good when the stream began."""
+        if answer.created and answer.canceled:
+            return self._begin_again()
+        return [Batch(self._position.revision, {})]
+
     def _begin_again(self) -> list[Batch]:
-        """Let go of a stream that a fork of this process ended; the next one goes on from here."""
+        """Let go of a stream that a fork of this process ended, or a token's end; the next one goes on from here."""
         self._ended.set()
         with self._lock:
             connection, self._connection, self._stream = self._connection, None, None
@@ -154,16 +173,19 @@ class EtcdWatch(Watch):
         self._position.version = connection.version or ()
         until = time.monotonic() + self._session.credentials.timeout
         metadata = self._session.introduce(connection, self._asked, until)
-        stream = connection.watch(self._requests(self._ended), metadata)
+        self._pulse = pulse = Pulse(self._marker)
+        stream = connection.watch(self._requests(self._ended, connection, pulse), metadata)
+        self._heard = time.monotonic()
         with self._lock:
             self._stream = stream
         return stream, connection
 
-    def _requests(self, ended: threading.Event) -> Iterator[Message]:
+    def _requests(self, ended: threading.Event, connection: Connection, pulse: Pulse) -> Iterator[Message]:
         """Yield what the server is sent; gRPC runs this in a thread of its own, which ends with it.
 
         Silence counts only while somebody waits for an answer: who is slow to ask for the next one
-        leaves answers unread, and the server is not to blame for that.
+        leaves answers unread, and the server is not to blame for that. Where requests for progress are not
+        answered, a read and a second watch are; the read alone would not show that this stream works.
         """
         wire = schema()
         yield wire.WatchRequest(
@@ -179,10 +201,23 @@ class EtcdWatch(Watch):
         while not ended.wait(PROGRESS_PERIOD):
             silent = silent + 1 if self._waiting and self._answers == seen else 0
             seen = self._answers
-            if silent > SILENT_PERIODS:
-                self._give_up()
+            self._mute = self._mute or silent == ASKED_AND_SILENT
+            if silent > SILENT_PERIODS or (self._mute and not self._reads(connection)):
+                if not ended.is_set():
+                    self._give_up()
                 return
-            yield wire.WatchRequest(progress_request=wire.WatchProgressRequest())
+            if self._mute:
+                yield from pulse.requests()
+            else:
+                yield wire.WatchRequest(progress_request=wire.WatchProgressRequest())
+
+    def _reads(self, connection: Connection) -> bool:
+        """Tell whether the server, asked on the stream's own channel, answers a read that a quorum agrees on."""
+        try:
+            self._session.ask(connection, "Range", self._probe(), self._asked, seconds=READ_SECONDS)
+        except ConfoError:
+            return False
+        return True
 
     def _give_up(self) -> None:
         stream, self._silent = self._stream, True
@@ -202,6 +237,6 @@ class EtcdWatch(Watch):
         if self._silent:
             return BackendUnavailable(
                 f"cannot {self._asked}: etcd at {self._endpoint} was silent for "
-                f"{SILENT_PERIODS * PROGRESS_PERIOD:g} seconds"
+                f"{time.monotonic() - self._heard:.1f} seconds"
             )
         return translate(error, self._asked, self._endpoint)
