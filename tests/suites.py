@@ -14,6 +14,7 @@ from tests.core import (
     test_namespace,
     test_persist,
     test_readable,
+    test_sizes,
     test_transaction,
 )
 from tests.core.test_history import story
@@ -24,6 +25,9 @@ __all__ = ["check_what_is_left_out", "counter", "put", "story", "suites"]
 
 # Tests that are about the memory store itself, or about Confo without any store.
 ELSEWHERE = {
+    "test_a_record_is_as_small_as_it_has_to_be",
+    "test_sizes_near_the_limits",
+    "test_what_is_no_packed_record",
     "test_backends_are_loaded_listed_and_activated",
     "test_each_backend_remembers_its_namespace",
     "test_open_by_url",
@@ -60,7 +64,16 @@ COALESCED = {
     "test_a_callback_may_end_its_own_subscription",
     "test_a_subscription_hears_what_it_asked_for",
 }
-_MODULES = (test_classic, test_history, test_live, test_namespace, test_persist, test_readable, test_transaction)
+_MODULES = (
+    test_classic,
+    test_history,
+    test_live,
+    test_namespace,
+    test_persist,
+    test_readable,
+    test_sizes,
+    test_transaction,
+)
 
 
 class _Once:
@@ -79,6 +92,7 @@ def suites(*, every_commit: bool) -> dict[str, type]:
         "TestNamespace": _class(test_namespace, left_out, _Once),
         "TestPersist": _class(test_persist, left_out),
         "TestReadable": _class(test_readable, left_out),
+        "TestSizes": _class(test_sizes, left_out),
         "TestTransaction": _class(test_transaction, left_out, _Once),
     }
 

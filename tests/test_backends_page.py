@@ -15,7 +15,7 @@ PAGE = (Path(__file__).parent.parent / "docs" / "backends.md").read_text(encodin
 TABLE = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("|")]
 KINDS = [cell.strip("`") for cell in TABLE[0][1:]]
 SAID = {found[1]: row[1:] for row in TABLE if (found := re.match(r"`(\w+)`:", row[0]))}
-WORDS = {"yes": True, "no": False}
+WORDS = {"yes": True, "no": False, "no limit": None}
 
 
 @pytest.mark.parametrize("kind", KINDS)

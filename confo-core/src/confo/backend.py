@@ -83,6 +83,8 @@ class Capabilities:
     """``read_at`` can tell of older revisions, for a while; without, it raises NotSupported."""
     writable: bool = True
     """This process may commit, as far as could be seen when it was opened; without, a commit is PermissionDenied."""
+    max_commit_bytes: int | None = None
+    """Most bytes of one commit, keys and guards included; None: nothing but the entries is limited."""
 
 
 HEARTBEAT_SECONDS: Final = 10.0

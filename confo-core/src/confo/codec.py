@@ -25,7 +25,7 @@ JSON: TypeAlias = Any
 MAX_DEPTH = 64
 """Levels of nesting, the document itself the first: copying and comparing recurse, so the limit must be low."""
 MAX_BYTES = 1024 * 1024
-"""Bytes of a document: etcd takes requests of 1.5 MiB, ZooKeeper znodes of 1 MiB."""
+"""Bytes of a document: etcd takes requests of 1.5 MiB, ZooKeeper requests of a little less than 1 MiB."""
 SMALL_BYTES = 16 * 1024
 """Documents up to this size are decoded once for all who look at the same bytes soon after one another."""
 

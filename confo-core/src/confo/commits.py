@@ -36,6 +36,7 @@ from confo.paths import shown as shown_field
 from confo.records import newest_revision
 from confo.replica import Replica, pause
 from confo.retention import Ledger
+from confo.sizes import fitted, named
 from confo.view import Sent, View
 
 LEARN_SECONDS = 30.0
@@ -110,10 +111,10 @@ def persist(
                 return already_so(so, signature) if so else None
             writes = [write for taken in pending for write in taken.writes]
             extensions.check(changes, signature)
-            _check_size(backend, writes)
+            _check_count(backend, writes)
             trims = _trims(pending, backend.capabilities.atomic_writes - len(writes))
             try:
-                revision = _send(backend, pending, [*writes, *trims])
+                revision, trims = _send_fitting(backend, pending, writes, trims)
             except Conflict as lost:
                 _reread(pending, lost.keys)
                 if attempt >= QUICK_RACES:
@@ -291,19 +292,39 @@ def _take_note(pending: Sequence[Pending], trims: Sequence[Write]) -> None:
             ledger.committed(one.writes[-1].name, gone)
 
 
-def _check_size(backend: Backend, writes: Sequence[Write]) -> None:
+def _check_count(backend: Backend, writes: Sequence[Write]) -> None:
     limit = backend.capabilities.atomic_writes
     if len(writes) > limit:
         raise TooLarge(
             f"this commit has {len(writes):,} writes (each configuration is one, and each namespace's history "
             f"record), the backend takes {limit:,} at once; nothing was sent. Persist fewer configurations at a time"
         )
+
+
+def _send_fitting(
+    backend: Backend, pending: Sequence[Pending], writes: Sequence[Write], trims: list[Write]
+) -> tuple[int, list[Write]]:
+    """Commit with records that have room beside the documents; return the revision and the trims that went along."""
+    sent = fitted(backend, writes)
+    _check_values(backend, sent)
+    try:
+        return _send(backend, pending, [*sent, *trims]), trims
+    except TooLarge:  # names and keys took more than was reckoned
+        sent = fitted(backend, writes, tight=True)
+    try:
+        return _send(backend, pending, sent), []
+    except TooLarge as error:
+        raise named(error, sent) from None
+
+
+def _check_values(backend: Backend, writes: Sequence[Write]) -> None:
+    most = backend.capabilities.max_value_bytes
     for write in writes:
-        size, most = len(write.data or b""), backend.capabilities.max_value_bytes
+        size = len(write.data or b"")
         if size > most:
             raise TooLarge(
                 f"{write.namespace}/{write.name} is {size:,} bytes, the backend takes {most:,}; nothing was sent. "
-                "A history record holds the old and the new value of every changed field; history=False leaves it out",
+                "Split it into several configurations",
                 namespace=write.namespace,
                 configuration=write.name,
             )

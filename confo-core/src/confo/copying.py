@@ -30,6 +30,7 @@ from confo.history import Kind, Record, Signature, record_write
 from confo.model import Change, ChangeSet, Commit, Entry, Snapshot
 from confo.readable import Readable
 from confo.records import Reader
+from confo.sizes import fitted, named
 from confo.timeline import UNKNOWN, Version, version_at, versions
 
 CHUNK = 100
@@ -230,7 +231,7 @@ class Copy:
             [record_write(self._namespace, self._base, signature, told, kind, self._origin)] if self._history else []
         )
         if writes or record:
-            revision = send(self._target, [*writes, *record])
+            revision = self._send([*writes, *record])
             extensions.committed(Commit(revision, *signature, ChangeSet(changes)))
             self._base = revision
             for write in writes:
@@ -239,6 +240,16 @@ class Copy:
                     self._there[write.name] = Entry(write.data, revision)
             self._documents += len(writes)
             self._commits += 1
+
+    def _send(self, writes: Sequence[Write]) -> int:
+        try:
+            return send(self._target, fitted(self._target, writes))
+        except TooLarge:  # names and keys took more than was reckoned
+            sent = fitted(self._target, writes, tight=True)
+        try:
+            return send(self._target, sent)
+        except TooLarge as error:
+            raise named(error, sent) from None
 
     def _decoded(self, name: str, data: bytes | None) -> Document | None:
         """Return the document, None for what is none."""

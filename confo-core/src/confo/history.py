@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from confo.backend import Write
-from confo.codec import decode_record, to_json
+from confo.codec import to_json
 from confo.errors import InvalidDocument, InvalidName
 from confo.model import MISSING, Change, ChangeSet, Commit, Entry
 from confo.names import check_configuration, history_of
+from confo.packing import Digest, unpack
 
 TRIMMED = f"{0:020d}-trimmed"
 """Name of the entry that says that older records were let go; it sorts before every record."""
@@ -45,17 +46,19 @@ class Step(NamedTuple):
     """What a commit did to one configuration.
 
     ``was`` is the revision of the entry that it replaced, 0 if there was none. ``fields`` has "old" and "new" of each
-    field that it changed; a side where the field is absent has no key, as null is a value.
+    field that it changed; a side where the field is absent has no key, as null is a value, and one whose value was too
+    large for the record has a Digest. One that is ``bare`` does not even tell which fields.
     """
 
     was: int
     exists: bool
     fields: Mapping[str, Mapping[str, Any]]
+    bare: bool = False
 
     @property
     def changed(self) -> bool:
         """Whether it changed anything: a commit may write anew, as it is, what it was computed from."""
-        return bool(self.fields) or not (self.was and self.exists)
+        return self.bare or bool(self.fields) or not (self.was and self.exists)
 
     def __repr__(self) -> str:
         """Show which fields changed, never from and to what."""
@@ -64,6 +67,10 @@ class Step(NamedTuple):
     def side(self, side: str) -> dict[str, Any]:
         """Return the changed fields as they were ("old") or became ("new")."""
         return {name: sides[side] for name, sides in self.fields.items() if side in sides}
+
+    def is_cut(self, side: str) -> bool:
+        """Tell whether values of a side were too large to be kept."""
+        return self.bare or any(isinstance(sides.get(side), Digest) for sides in self.fields.values())
 
 
 Kind: TypeAlias = Literal["", "end", "copy"]
@@ -150,10 +157,13 @@ def parse(name: str, entry: Entry) -> Record | None:
     if found is None:
         return None
     try:
-        record = decode_record(entry.data)
+        record = unpack(entry.data)
         steps = {
             check_configuration(configuration): Step(
-                _a(int, step["was"]), _a(bool, step["exists"]), {f: _a(dict, s) for f, s in step["fields"].items()}
+                _a(int, step["was"]),
+                _a(bool, step["exists"]),
+                {field: _sides(sides) for field, sides in step["fields"].items()},
+                _a(bool, step.get("bare", False)),
             )
             for configuration, step in record["changes"].items()
         }
@@ -161,7 +171,7 @@ def parse(name: str, entry: Entry) -> Record | None:
         signature = Signature(op_id, author, message, float(_a((int, float), record["time"])))
         kind, origin = _a(str, record.get("kind", "")), _a(str, record.get("from", ""))
         return Record(entry.revision, int(found[1]), signature, steps, kind, origin)
-    except (InvalidDocument, InvalidName, KeyError, TypeError, AttributeError, OverflowError):
+    except (InvalidDocument, InvalidName, KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
 
 
@@ -170,6 +180,15 @@ def _a(kind: Any, value: Any) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise TypeError
     return value
+
+
+def _sides(told: Any) -> dict[str, Any]:
+    """Return "old" and "new" of a field; a Digest for what was too large."""
+    digests = _a(dict, _a(dict, told).get("digests", {}))
+    found = {side: told[side] for side in ("old", "new") if side in told}
+    for side, (sha256, size) in digests.items():
+        found[side] = Digest(_a(str, sha256), _a(int, size))
+    return found
 
 
 def _step(change: Change, was: int) -> dict[str, Any]:

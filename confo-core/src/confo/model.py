@@ -28,6 +28,10 @@ MISSING: Final = _Missing.MISSING
 """Stands for a field that is not there, as None is a value of JSON."""
 
 
+OTHERWISE: Final = "it was written or deleted outside Confo since, or its history is not kept that long"
+"""Why most of what is not known of the past is not."""
+
+
 class Entry(NamedTuple):
     """A configuration as stored: its bytes and the revision that wrote them.
 
@@ -70,6 +74,7 @@ class Snapshot(Mapping[str, FrozenDict]):
         "__weakref__",
         "_documents",
         "_since",
+        "_why",
         "entries",
         "lost",
         "namespace",
@@ -87,7 +92,7 @@ class Snapshot(Mapping[str, FrozenDict]):
         source: str = "server",
         since: float | None = None,
         documents: dict[str, FrozenDict] | None = None,
-        lost: Iterable[str] = (),
+        lost: Iterable[str] | Mapping[str, str] = (),
         unreadable: Mapping[str, Unreadable] | None = None,
     ) -> None:
         self.namespace = namespace
@@ -96,6 +101,7 @@ class Snapshot(Mapping[str, FrozenDict]):
         self.entries = entries
         self.source = source
         self.lost = frozenset(lost)
+        self._why: dict[str, str] = dict(lost) if isinstance(lost, Mapping) else {}
         self._since = time.monotonic() if since is None else since
         self._documents = {} if documents is None else documents  # shared by snapshots of one state
 
@@ -111,8 +117,7 @@ class Snapshot(Mapping[str, FrozenDict]):
             entry = self.entries.get(name)
             if name in self.lost:
                 raise RevisionNotFound(
-                    f"what {self.namespace}/{name} was at revision {self.revision} is not known: it was written or "
-                    "deleted outside Confo since, or its history is not kept that long",
+                    f"what {self.namespace}/{name} was at revision {self.revision} is not known: {self.why_lost(name)}",
                     namespace=self.namespace,
                     configuration=name,
                     revision=self.revision,
@@ -150,6 +155,10 @@ class Snapshot(Mapping[str, FrozenDict]):
             f"<Snapshot of {self.namespace} at revision {self.revision}: "
             f"{len(self)} configurations, from {self.source}>"
         )
+
+    def why_lost(self, name: str) -> str:
+        """Return why it is not known what a configuration was."""
+        return self._why.get(name, OTHERWISE)
 
     def _can_be_read(self, name: str) -> bool:
         if name in self._documents:

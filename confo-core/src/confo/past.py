@@ -14,10 +14,11 @@ from confo.changes import unchanged
 from confo.codec import FrozenDict, decode, encode
 from confo.errors import NotSupported, RevisionNotFound, UnreadableDocument
 from confo.history import Record, Signature, record_write
-from confo.model import Change, ChangeSet, Commit, Entry, Snapshot
+from confo.model import OTHERWISE, Change, ChangeSet, Commit, Entry, Snapshot
 from confo.records import Reader, Records, newest_revision, touches
-from confo.timeline import UNKNOWN, Known, Version, version_at, versions, writer
+from confo.timeline import UNKNOWN, Known, Version, is_cut, version_at, versions, writer
 
+TOO_LARGE = "its values were too large to be kept beside the document in one commit, the record has their sha256"
 OUTSIDE = "<outside confo>"
 """The author of what was written without a record: by another tool, or by a program with ``history=False``."""
 
@@ -61,17 +62,18 @@ class Past:
             )
         entries = {name: entry for name, entry in snapshot.entries.items() if entry.revision <= revision}
         recorded = (name for record in records.kept for name in record.steps)
-        lost = []
+        lost = {}
         for name in dict.fromkeys([*snapshot.entries, *recorded]):
             if name in entries:
                 continue
-            version = version_at(self._versions(name, records, snapshot), revision)
+            line = self._versions(name, records, snapshot)
+            version = version_at(line, revision)
             if version.document is UNKNOWN:
-                lost.append(name)
+                lost[name] = TOO_LARGE if is_cut(line, revision) else OTHERWISE
             elif version.document is not None:
                 data = encode(version.document, namespace=self._namespace, configuration=name)
                 entries[name] = Entry(data, version.revision)
-        found = self._read_at(lost, revision)
+        found = self._read_at(list(lost), revision)
         entries.update(found or {})
         return Snapshot(self._namespace, revision, entries, source="history", lost=lost if found is None else ())
 
@@ -160,9 +162,8 @@ def differing(past: Snapshot, now: Mapping[str, Entry], config: str | None) -> l
     names = dict.fromkeys([*past, *now]) if config is None else [config]
     if lost := [name for name in sorted(past.lost) if config in (None, name)]:
         raise RevisionNotFound(
-            f"what {', '.join(lost)} of {past.namespace} was at revision {past.revision} is not known: it was written "
-            "or deleted outside Confo since, or its history is not kept that long. Look at one configuration at a "
-            "time, as rollback(revision, config=...) does",
+            f"what {', '.join(lost)} of {past.namespace} was at revision {past.revision} is not known: "
+            f"{past.why_lost(lost[0])}. Look at one configuration at a time, as rollback(revision, config=...) does",
             namespace=past.namespace,
             configuration=lost[0],
             revision=past.revision,

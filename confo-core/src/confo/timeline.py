@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from confo.changes import Document
 from confo.history import Record, Step
 from confo.model import MISSING, same
+from confo.packing import Digest
 
 
 class Unknown(Enum):
@@ -80,11 +81,23 @@ def version_at(versions: Sequence[Version], revision: int) -> Version:
     return next((one for one in reversed(versions) if one.revision <= revision), Version(0, UNKNOWN))
 
 
+def is_cut(versions: Sequence[Version], revision: int) -> bool:
+    """Tell whether a version is unknown because a value near it was too large for its record."""
+    at = next((at for at in range(len(versions) - 1, -1, -1) if versions[at].revision <= revision), 0)
+    first = last = at
+    while first > 0 and versions[first - 1].document is UNKNOWN:
+        first -= 1
+    while last + 1 < len(versions) and versions[last].document is UNKNOWN:
+        last += 1
+    steps = [one.step for one in versions[first : last + 1] if one.step is not None]
+    return any(step.is_cut(side) for step in steps for side in ("old", "new"))
+
+
 def writer(versions: Sequence[Version], field: str) -> Version:
     """Return the version that gave a field the value that it has in the last one."""
     value = _value(versions[-1], field)
     for before, version in zip(versions[-2::-1], versions[:0:-1], strict=True):
-        if version.step is not None:
+        if version.step is not None and not version.step.bare:
             if field in version.step.fields:
                 return version
         elif not same(_value(before, field), value):
@@ -112,7 +125,7 @@ def _go_forward(found: list[Version]) -> None:
         if not step.exists:
             found[at] = version._replace(document=None)
         elif not step.was:
-            found[at] = version._replace(document=step.side("new"))
+            found[at] = version._replace(document=_moved({}, step, "new"))
         else:
             found[at] = version._replace(document=_moved(found[at - 1].document, step, "new"))
 
@@ -127,7 +140,7 @@ def _go_back(found: list[Version]) -> None:
 
 def _moved(document: Known, step: Step, side: str) -> Document | Unknown:
     """Return a document with the fields of a step as they were on one of its sides."""
-    if document is UNKNOWN or document is None:
+    if document is UNKNOWN or document is None or step.is_cut(side):
         return UNKNOWN
     moved = step.side(side)
     stays = (name for name in document if name in moved or name not in step.fields)  # in the order of the fields
@@ -138,5 +151,6 @@ def _value(version: Version, field: str) -> Any:
     """Return a field's value in a version: MISSING, or UNKNOWN where not even the version's own step tells it."""
     if version.document is UNKNOWN:
         told = None if version.step is None else version.step.fields.get(field)
-        return UNKNOWN if told is None else told.get("new", MISSING)
+        value = UNKNOWN if told is None else told.get("new", MISSING)
+        return UNKNOWN if isinstance(value, Digest) else value
     return MISSING if version.document is None else version.document.get(field, MISSING)

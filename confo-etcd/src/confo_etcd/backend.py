@@ -44,6 +44,7 @@ class EtcdBackend(Backend):
     capabilities = Capabilities(
         atomic_writes=committing.MAX_OPERATIONS,
         max_value_bytes=committing.MAX_VALUE_BYTES,
+        max_commit_bytes=committing.MAX_BYTES,
         durable=True,
         push=True,
         resumable=True,

@@ -45,6 +45,7 @@ class ZookeeperBackend(Backend):
     capabilities = Capabilities(
         atomic_writes=committing.MAX_WRITES,
         max_value_bytes=committing.MAX_VALUE_BYTES,
+        max_commit_bytes=committing.MAX_BYTES,
         durable=True,
         push=True,
         resumable=True,
