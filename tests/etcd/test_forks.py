@@ -58,9 +58,9 @@ def test_children_of_a_followed_parent(server, prefix, filled, way, writers):
 
 
 @contextlib.contextmanager
-def gunicorn(port, environment):
-    """Run gunicorn with four workers that are forked from a loaded application."""
-    command = [sys.executable, "-m", "gunicorn", "--preload", "--workers=4", f"--bind=127.0.0.1:{port}"]
+def gunicorn(port, environment, *options):
+    """Run gunicorn with four workers."""
+    command = [sys.executable, "-W", "ignore", "-m", "gunicorn", *options, "--workers=4", f"--bind=127.0.0.1:{port}"]
     command += ["--chdir", str(HERE), "--log-level=warning", "--graceful-timeout=5", "wsgi:application"]
     process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True)
     try:
@@ -95,12 +95,17 @@ def until(port, wanted, path="/"):
     return pids
 
 
-def test_gunicorn_with_preload(server, prefix, filled):
-    """Four workers of a preloaded application each read, follow a change, and commit on their own."""
+@pytest.mark.parametrize(
+    "options",
+    [["--preload"], ["--worker-class=gevent"], ["--worker-class=gevent", "--preload"]],
+    ids=["preloaded", "gevent", "gevent-preloaded"],
+)
+def test_gunicorn(server, prefix, filled, options):
+    """Four workers, forked from a loaded application or of greenlets, each read, follow a change, and commit."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with gunicorn(port, {"ETCD_PORT": str(server.port), "ETCD_PREFIX": prefix}):
+    with gunicorn(port, {"ETCD_PORT": str(server.port), "ETCD_PREFIX": prefix}, *options):
         pids = until(port, lambda answer: answer["host"] == "before" and answer["ready"])
         filled.commit([Write("sales", "database", b'{"host": "after"}', ANY)])
         assert until(port, lambda answer: answer["host"] == "after" and answer["ready"]) == pids

@@ -125,3 +125,9 @@ def test_details_alone_decide_nothing_about_a_lost_answer(details):
 def test_details_are_shortened():
     """A server's endless details do not fill the log."""
     assert len(str(translate(Failure("UNKNOWN", "x" * 10_000), "load", "h:1"))) < 500
+
+
+def test_an_ipv6_address_is_shown_as_such():
+    """An address of IPv6 stands in a message as a person writes it."""
+    details = "failed to connect to all addresses; last error: UNKNOWN: ipv6:%5B::1%5D:2379: Connection refused"
+    assert "[::1]:2379: Connection refused" in str(translate(Failure("UNAVAILABLE", details), "load", "[::1]:2379"))

@@ -52,12 +52,23 @@ def test_events_that_were_told_already(position):
 
 
 def test_fragments_are_put_together(position):
-    """An answer in fragments is one: a revision that is spread over them is one batch."""
-    assert position.take(answer((PUT, 11, "a"), (PUT, 12, "a"), revision=12, fragment=True)) == []
+    """An answer in fragments is one: a revision that is spread over them is one batch, once it is whole."""
+    batches = position.take(answer((PUT, 11, "a"), (PUT, 12, "a"), revision=12, fragment=True))
+    assert [(batch.revision, sorted(batch.entries)) for batch in batches] == [(11, ["a"])]
     assert position.take(answer((PUT, 12, "b"), revision=12, fragment=True)) == []
-    assert position.revision == 10
+    assert position.revision == 11
     batches = position.take(answer((PUT, 12, "c"), revision=12))
-    assert [(batch.revision, sorted(batch.entries)) for batch in batches] == [(11, ["a"]), (12, ["a", "b", "c"])]
+    assert [(batch.revision, sorted(batch.entries)) for batch in batches] == [(12, ["a", "b", "c"])]
+
+
+def test_a_catch_up_that_is_cut_again_and_again(position):
+    """What came before a cut is not asked for again: each stream gets one fragment further."""
+    for cut in range(5):
+        events = [(PUT, position.revision + n, "a") for n in range(1, 4)]
+        told = position.take(answer(*events, revision=100, fragment=True))
+        assert [batch.revision for batch in told] == [11 + 2 * cut, 12 + 2 * cut]
+        position = Position("sales", MARKER, position.revision, 1)
+    assert position.revision == 20
 
 
 def test_the_last_fragment_may_be_empty(position):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 
@@ -10,6 +11,7 @@ import pytest
 from confo import ANY, BackendUnavailable, Closed, PermissionDenied, ResyncNeeded, Write
 from confo_etcd.position import Position
 from tests.etcd.told import news
+from tests.proxy import Proxy
 from tests.servers import EtcdServer, etcd_binary, free_ports
 
 SECONDS = 15.0
@@ -69,6 +71,26 @@ def test_a_catch_up_in_fragments(backend, monkeypatch):
     told = (batch for batch in watch if batch.entries)
     assert [(batch.revision, set(batch.entries)) for _, batch in zip(expected, told, strict=False)] == expected
     assert any(fragments)
+
+
+def test_a_catch_up_that_is_cut_again_and_again(server, prefix, backend, opening):
+    """A catch-up over connections that each carry a part of it gets to its end, each commit told once and in order."""
+    start = backend.load("sales").revision
+    expected = [backend.commit([Write("sales", "big", bytes(600_000), ANY)]) for _ in range(12)]
+    told, cuts = [], 0
+    with Proxy(server.port, cuts=itertools.chain([None], itertools.repeat(2_600_000))) as proxy:
+        behind = opening(host="127.0.0.1", port=proxy.port, prefix=prefix)
+        while told != expected:
+            watch = behind.watch("sales", told[-1] if told else start)
+            try:
+                while told != expected:
+                    told.append(news(watch).revision)
+            except BackendUnavailable:
+                cuts += 1
+                assert cuts < 12, told
+            finally:
+                watch.close()
+    assert cuts
 
 
 def test_one_commit_in_fragments(backend):

@@ -10,6 +10,7 @@ from typing import Final
 import grpc
 
 from confo import Closed
+from confo_etcd import green
 from confo_etcd.credentials import Credentials
 from confo_etcd.gate import gate
 from confo_etcd.schema import Message, schema
@@ -111,6 +112,7 @@ class Connection:
             return self._methods[name]
 
     def _connect(self) -> grpc.Channel:
+        green.prepare()
         credentials = self._credentials
         options = channel_options(credentials.timeout)
         if not credentials.tls:

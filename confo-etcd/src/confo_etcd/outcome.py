@@ -170,4 +170,5 @@ def needing(needs: str) -> Iterator[None]:
 def _words(error: grpc.RpcError) -> tuple[str, str]:
     # What a call raises is a grpc.Call as well, which has these; the class itself does not say so.
     call: Any = error
-    return call.code().name, call.details() or ""
+    details: str = call.details() or ""
+    return call.code().name, details.replace("%5B", "[").replace("%5D", "]")  # as gRPC writes an IPv6 address

@@ -67,9 +67,13 @@ class Position:
             return [Batch(self.revision, {})]  # its revision is the server's, and events before it are still to come
         if answer.events or answer.fragment or self._events:
             self._events.extend(answer.events)
-            if answer.fragment:
-                return []
             events, self._events = self._events, []
+            if answer.fragment:
+                # All but the last revision are whole: a long catch-up that is cut goes on from there.
+                whole = len(events)
+                while whole and events[whole - 1].kv.mod_revision == events[-1].kv.mod_revision:
+                    whole -= 1
+                events, self._events = events[:whole], events[whole:]
             return self._batches(events)
         if answer.header.revision > self.revision and trusts_progress(self.version):
             self.revision = answer.header.revision
