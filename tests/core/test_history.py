@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -56,7 +57,8 @@ def test_commits_newest_first(sales, story):
         ("move", "bob"),
         ("create", "ada"),
     ]
-    assert all(commit.time > 1.6e9 for commit in commits)
+    assert all(commit.time.utcoffset() == timedelta(0) for commit in commits)
+    assert all(commit.time.timestamp() == pytest.approx(commit.timestamp) for commit in commits)
     widen = {change.configuration: (change.old, change.new) for change in commits[1].changes}
     assert widen == {"database": ({"port": 1}, {"port": 2}), "web": (None, {"workers": 4})}
     (dropped,) = commits[0].changes
@@ -117,6 +119,51 @@ def test_no_value_in_a_text(sales, story):
     sales.persist()
     assert "hunter2" not in repr(sales.history()) + repr(sales.at(story[0])) + repr(sales.diff(story[0]))
     assert "hunter2" not in repr(sales.blame("database"))
+
+
+def test_a_commit_is_one_readable_line(sales):
+    """print(commit) is one line with revision, time, author, message and fields, and no value, whatever they hold."""
+    sales.set("database", {"host": "hunter2", "opts": {"pool": 5}})
+    sales.persist()
+    sales.set("database", {"host": "hunter3", "opts": {"pool": 6}, "new\x1b": True})
+    commit = sales.persist(message="move\nit\x1b[2J", author="ada")
+    when = datetime.fromtimestamp(commit.timestamp, UTC)
+    assert str(commit) == (
+        f"revision {commit.revision} {when:%Y-%m-%d %H:%M:%S} UTC by ada: move it\\x1b[2J "
+        "[sales/database (host, ('opts', 'pool'), 'new\\x1b')]"
+    )
+
+
+def test_old_and_new_when_asked(sales):
+    """pretty() of a commit and of a difference shows old -> new of each path; their reprs show no value."""
+    sales.set("database", {"host": "hunter2", "opts": {"pool": 5, "ssl": True}})
+    assert sales.persist().changes.pretty().splitlines()[0] == "sales/database created"
+    sales.set("database", {"host": "hunter3", "opts": {"pool": [6]}})
+    lines = [
+        "sales/database",
+        '  host: "hunter2" -> "hunter3"',
+        "  ('opts', 'pool'): 5 -> [6]",
+        "  ('opts', 'ssl'): true -> absent",
+    ]
+    assert sales.diff().pretty().splitlines() == lines
+    commit = sales.persist()
+    assert commit.pretty().splitlines() == [str(commit), *(f"  {line}" for line in lines)]
+    assert sales.history(limit=1)[0].pretty() == commit.pretty()
+    assert "hunter" not in repr(commit) + repr(commit.changes) + str(commit)
+
+
+def test_wrong_numbers_say_which_and_what(sales, story):
+    """A wrong argument of a look at the past says which one and what it got, never a value that is no number."""
+    for call, said in (
+        (lambda: sales.at("3"), "revision is a whole number of 1 or more, not a str"),
+        (lambda: sales.at(True), "revision is a whole number of 1 or more, not a bool"),
+        (lambda: sales.rollback(0), "revision is a whole number of 1 or more, not 0"),
+        (lambda: sales.history(limit=0), "limit is a whole number of 1 or more, not 0"),
+        (lambda: sales.history(before=-1), "before is a whole number of 1 or more, not -1"),
+        (lambda: sales.diff(1.5), "revision is a whole number of 1 or more, not a float"),
+    ):
+        with pytest.raises(InvalidOption, match=said):
+            call()
 
 
 # --- at, diff, blame ------------------------------------------------------------------------------------

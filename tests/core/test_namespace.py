@@ -301,7 +301,7 @@ def test_a_commit_returns_what_it_did(sales):
     commit = sales.persist(message="why", author="kabelo")
     assert commit.revision == sales.snapshot().entries["database"].revision
     assert (commit.message, commit.author, len(commit.op_id)) == ("why", "kabelo", 32)
-    assert commit.time > 1.6e9
+    assert commit.timestamp > 1.6e9
     sales.set("database", "host", "b")
     assert "@" in sales.persist().author
 

@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from confo.hookspecs import hookimpl
     from confo.model import MISSING, Change, ChangeSet, Collision, Commit, Entry, Snapshot, State, Status, Unreadable
     from confo.namespace import Namespace
+    from confo.packing import Digest
     from confo.retention import Retention
 
 __all__ = [
@@ -111,6 +112,7 @@ __all__ = [
     "Copied",
     "CredentialsError",
     "CredentialsReader",
+    "Digest",
     "DocumentEditor",
     "Editor",
     "Entry",
@@ -176,6 +178,7 @@ _HOME = {  # where a name lives that is not an error
     "Copied": "confo.copying",
     "CredentialsReader": "confo.credentials",
     **dict.fromkeys(("DocumentEditor", "Editor"), "confo.editor"),
+    "Digest": "confo.packing",
     "Namespace": "confo.namespace",
     "Retention": "confo.retention",
     "hookimpl": "confo.hookspecs",

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
+from confo import pretty
 from confo.codec import FrozenDict, decode
 from confo.errors import ConfigurationNotFound, RevisionNotFound, UnreadableDocument
 
@@ -260,10 +261,14 @@ class ChangeSet(tuple[Change, ...]):
         shown = (f"{c.namespace}/{c.configuration}{[p[0] if len(p) == 1 else p for p in c.paths]}" for c in self)
         return f"<ChangeSet {', '.join(shown) or 'of nothing'}>"
 
+    def pretty(self) -> str:
+        """Return old -> new of every path, a line each, below a line for each configuration. It shows values."""
+        return "\n".join(line for change in self for line in _lines(change))
+
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A change set that the store took; ``time`` is the writer's clock (seconds since 1970), never used for order.
+    """A change set that the store took; ``time`` and ``timestamp`` are the writer's clock, never used for order.
 
     One that ``history`` tells of has in ``changes`` the fields that it changed, and no others. One by
     ``<outside confo>`` has no op id and no time. One that is ``already_so`` was not made, as there was nothing to do.
@@ -273,13 +278,58 @@ class Commit:
     op_id: str
     author: str
     message: str
-    time: float | None
+    timestamp: float | None
+    """Seconds since 1970."""
     changes: ChangeSet
+
+    @property
+    def time(self) -> datetime | None:
+        """When it was made, in UTC; None where nothing tells, or for a number that is no date."""
+        try:
+            return None if self.timestamp is None else datetime.fromtimestamp(self.timestamp, UTC)
+        except (ValueError, OverflowError, OSError):
+            return None
+
+    def __str__(self) -> str:
+        """Return one line for people: revision, time, author, message, and what it changed, without values."""
+        when = "" if self.time is None else f" {self.time:%Y-%m-%d %H:%M:%S} UTC"
+        message = f": {pretty.one_line(self.message)}" if self.message else ""
+        what = "; ".join(
+            f"{change.namespace}/{change.configuration}{_word(change)} ({', '.join(map(pretty.at, change.paths))})"
+            for change in self.changes
+        )
+        made = what or ("nothing, it was so already" if self.already_so else "nothing")
+        return f"revision {self.revision}{when} by {pretty.one_line(self.author)}{message} [{made}]"
+
+    def pretty(self) -> str:
+        """Return that line and, below it, old -> new of every path. It shows values."""
+        return "\n".join([str(self), *(f"  {line}" for line in self.changes.pretty().splitlines())])
 
     @property
     def already_so(self) -> bool:
         """Whether nothing had to be written: at ``revision`` the store was known to have it, from somebody else."""
         return not self.op_id and not self.changes
+
+
+def _word(change: Change) -> str:
+    if change.old is None and change.new is None:
+        return " written outside"
+    return " created" if change.old is None else " deleted" if change.new is None else ""
+
+
+def _lines(change: Change) -> Iterator[str]:
+    yield f"{change.namespace}/{change.configuration}{_word(change)}"
+    for path in change.paths:
+        old, new = (_found(side, path) for side in (change.old, change.new))
+        yield f"  {pretty.at(path)}: {old} -> {new}"
+
+
+def _found(document: Any, path: tuple[str, ...]) -> str:
+    for name in path:
+        if not isinstance(document, Mapping) or name not in document:
+            return "absent"
+        document = document[name]
+    return pretty.said(document)
 
 
 def same(a: object, b: object) -> bool:

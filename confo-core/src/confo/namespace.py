@@ -779,7 +779,8 @@ def _check_text(what: str, text: object) -> None:
 
 def _check_number(what: str, number: object) -> None:
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise InvalidOption(f"{what} is a number of 1 or more")
+        got = number if type(number) is int else f"a {type(number).__name__}"
+        raise InvalidOption(f"{what} is a whole number of 1 or more, not {got}")
 
 
 def _either(configuration: str | None, config: str | None) -> str | None:

@@ -32,6 +32,10 @@ class Digest:
     sha256: str
     size: int
 
+    def __str__(self) -> str:
+        """Say what it is, for people."""
+        return f"<{self.size:,} bytes, too large to be kept, sha256 {self.sha256}>"
+
 
 def digest(value: Any) -> Digest:
     """Return the digest of a JSON value."""
