@@ -221,6 +221,25 @@ def test_who_set_each_field(sales, story):
     }
 
 
+def test_who_set_what_lies_deeper(sales, store):
+    """blame() tells of each value in nested objects by its path, also of what another tool wrote between."""
+    sales.set("database", {"host": "a", "opts": {"pool": {"size": 1, "wait": 1}, "ssl": True, "more": {}}})
+    first = sales.persist().revision
+    sales.set("database", ("opts", "pool", "size"), 2)
+    second = sales.persist().revision
+    opts = {"pool": {"size": 2, "wait": 9}, "ssl": True, "more": {}}
+    third = outside(sales, store, "database", {"host": "a", "opts": opts})
+    sales.set("database", ("opts", "ssl"), False)
+    fourth = sales.persist().revision
+    assert {path: commit.revision for path, commit in sales.blame("database").items()} == {
+        "host": first,
+        ("opts", "pool", "size"): second,
+        ("opts", "pool", "wait"): third,
+        ("opts", "ssl"): fourth,
+        ("opts", "more"): first,
+    }
+
+
 def test_who_set_each_field_with_others_outside(sales, store, story):
     """A field that another tool changed is blamed on it; one that it wrote as it was stays with its commit."""
     revision = outside(sales, store, "database", {"host": "x", "port": 2, "user": "u"})

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from confo import (
+    MISSING,
     ConfigurationNotFound,
     Confo,
     InvalidOption,
@@ -25,6 +26,7 @@ from confo import (
     extensions,
 )
 from confo.past import OUTSIDE
+from confo.paths import as_path, look
 from confo_memory import MemoryBackend
 
 NAMES = st.sampled_from(["a", "b"])
@@ -128,8 +130,9 @@ def test_blame_is_right(story):
         for name, document in sales.snapshot().items():
             for field, commit in sales.blame(name).items():
                 at = states.get(commit.revision, {}).get(name, {})
-                assert field in at
-                assert at[field] == document[field]
+                path = as_path(field)
+                assert look(at, path) is not MISSING
+                assert look(at, path) == look(document, path)
 
 
 def test_deleted_outside(sales, store):

@@ -546,10 +546,11 @@ class Namespace(Mapping[str, FrozenDict]):
             )
         return self._past.at(snapshot, revision)
 
-    def blame(self, config: str) -> dict[str, Commit]:
-        """Return, for each field of a configuration, the commit that gave it its value. Asks the store.
+    def blame(self, config: str) -> dict[Field, Commit]:
+        """Return, for each value of a configuration, the commit that gave it to it. Asks the store.
 
-        Fields whose commit is not kept any more are left out.
+        The keys are names of fields, and paths for what lies in objects: ``("opts", "pool")``. Values
+        whose commit is not kept any more are left out.
         """
         check_configuration(config)
         return self._past.blame(self._present(), config)

@@ -15,6 +15,7 @@ from confo.codec import FrozenDict, decode, encode
 from confo.errors import NotSupported, RevisionNotFound, UnreadableDocument
 from confo.history import Record, Signature, record_write
 from confo.model import OTHERWISE, Change, ChangeSet, Commit, Entry, Snapshot
+from confo.paths import Field, leaves
 from confo.records import Reader, Records, newest_revision, touches
 from confo.timeline import UNKNOWN, Known, Version, is_cut, version_at, versions, writer
 
@@ -77,19 +78,19 @@ class Past:
         entries.update(found or {})
         return Snapshot(self._namespace, revision, entries, source="history", lost=lost if found is None else ())
 
-    def blame(self, snapshot: Snapshot, config: str) -> dict[str, Commit]:
-        """Return, for each field, the commit that gave it its value; without those that are not kept any more."""
+    def blame(self, snapshot: Snapshot, config: str) -> dict[Field, Commit]:
+        """Return, for each path of a value, the commit that gave it its value; without those that are not kept."""
         document, records = snapshot[config], self._reader.all(snapshot.revision)
         line = [
             version._replace(document=self._document(config, version, version.revision))
             for version in self._versions(config, records, snapshot)
         ]
-        found = {field: writer(line, field) for field in document}
+        found = {path: writer(line, path) for path in leaves(document)}
         return {
-            field: self._outside(version.revision, [config], records, snapshot)
+            path[0] if len(path) == 1 else path: self._outside(version.revision, [config], records, snapshot)
             if version.record is None
             else version.record.commit(self._namespace)
-            for field, version in found.items()
+            for path, version in found.items()
             if version.record is not None or version.revision > records.horizon
         }
 

@@ -6,7 +6,7 @@ objects. The empty path stands for the whole document. A list is one value: no p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from confo.codec import FrozenDict
@@ -49,6 +49,15 @@ def look(document: Any, path: Path) -> Any:
             return MISSING
         found = found.get(name, MISSING)
     return found
+
+
+def leaves(document: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield the path of each value that is no object; of an object without members its own."""
+    for name, value in document.items():
+        if isinstance(value, dict) and value:
+            yield from ((name, *path) for path in leaves(value))
+        else:
+            yield (name,)
 
 
 def put(document: Mapping[str, Any] | None, path: Path, value: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from confo.changes import Document
 from confo.history import Record, Step
 from confo.model import MISSING, same
 from confo.packing import Digest
+from confo.paths import Path, look
 
 
 class Unknown(Enum):
@@ -93,16 +94,27 @@ def is_cut(versions: Sequence[Version], revision: int) -> bool:
     return any(step.is_cut(side) for step in steps for side in ("old", "new"))
 
 
-def writer(versions: Sequence[Version], field: str) -> Version:
-    """Return the version that gave a field the value that it has in the last one."""
-    value = _value(versions[-1], field)
+def writer(versions: Sequence[Version], path: Path) -> Version:
+    """Return the version that gave a path the value that it has in the last one."""
+    value = _value(versions[-1], path)
     for before, version in zip(versions[-2::-1], versions[:0:-1], strict=True):
-        if version.step is not None and not version.step.bare:
-            if field in version.step.fields:
-                return version
-        elif not same(_value(before, field), value):
+        told = None if version.step is None or version.step.bare else _told(version.step, path)
+        if told is None:  # nothing but the documents can tell; one that is unknown is taken for another
+            told = not same(_value(before, path), value)
+        if told:
             return version
     return versions[0]
+
+
+def _told(step: Step, path: Path) -> bool | None:
+    """Tell by its record whether a commit changed what stands at a path; None if its values were not kept."""
+    sides = step.fields.get(path[0])
+    if sides is None or len(path) == 1:
+        return sides is not None
+    old, new = sides.get("old", MISSING), sides.get("new", MISSING)
+    if isinstance(old, Digest) or isinstance(new, Digest):
+        return None
+    return not same(look(old, path[1:]), look(new, path[1:]))
 
 
 def _bridge(found: list[Version], was: int) -> None:
@@ -147,10 +159,10 @@ def _moved(document: Known, step: Step, side: str) -> Document | Unknown:
     return {**{name: moved.get(name, document[name]) for name in stays}, **moved}
 
 
-def _value(version: Version, field: str) -> Any:
-    """Return a field's value in a version: MISSING, or UNKNOWN where not even the version's own step tells it."""
+def _value(version: Version, path: Path) -> Any:
+    """Return what stands at a path in a version: MISSING, or UNKNOWN where not even the version's own step tells it."""
     if version.document is UNKNOWN:
-        told = None if version.step is None else version.step.fields.get(field)
+        told = None if version.step is None else version.step.fields.get(path[0])
         value = UNKNOWN if told is None else told.get("new", MISSING)
-        return UNKNOWN if isinstance(value, Digest) else value
-    return MISSING if version.document is None else version.document.get(field, MISSING)
+        return UNKNOWN if value is UNKNOWN or isinstance(value, Digest) else look(value, path[1:])
+    return look(version.document, path)
