@@ -16,7 +16,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypedDict, overload
 
-from confo import forks, plugins
+from confo import forks, plugins, shield
 from confo.asynchronous import in_thread
 from confo.backend import Backend
 from confo.cache import Cache, prepare
@@ -41,8 +41,9 @@ from confo.namespace import RAISE, Namespace, commit_together, refuse_message
 from confo.paths import Field
 from confo.replica import CLOSE_SECONDS
 from confo.retention import Retention
+from confo.shield import shielded
 from confo.staleness import OnStale
-from confo.start import StartPolicy, open_by
+from confo.start import Start, StartPolicy, open_by
 from confo.start import parse as parse_start
 from confo.travelling import stranded
 
@@ -162,6 +163,26 @@ class Confo:
         if cache is not None or policy.falls_back:
             kind = backend_type if isinstance(backend_type, str) else found.__qualname__
             kept = Cache(prepare(cache), kind, name, given)
+        call = partial(self._load, name, backend_type, found, given, policy, kept)
+        shield.run(
+            partial(call, history=_retention(history), follow=follow, serve_last_good=unreadable == "last-good"),
+            undo=lambda _: self.close_backend(name),
+            locks=self._locks(),
+        )
+
+    def _load(
+        self,
+        name: str,
+        backend_type: str | type[Backend],
+        found: type[Backend],
+        given: dict[str, object],
+        policy: Start,
+        kept: Cache | None,
+        *,
+        history: Retention | None,
+        follow: bool,
+        serve_last_good: bool,
+    ) -> None:
         opening = partial(open_guarded, found, given, _described(backend_type))
         backend = open_by(policy, found, opening, _where(found, given) if policy.seconds else "")
         with self._lock:
@@ -175,11 +196,11 @@ class Confo:
                 name,
                 backend_type,
                 backend,
-                history=_retention(history),
+                history=history,
                 follow=follow,
                 start=policy,
                 cache=kept,
-                serve_last_good=unreadable == "last-good",
+                serve_last_good=serve_last_good,
             )
 
     async def aload_backend(
@@ -207,6 +228,7 @@ class Confo:
             self._active = self._get_loaded(backend_name)
             self._show()
 
+    @shielded
     def close_backend(self, name: str) -> None:
         """Close one backend and forget it; what was staged and not persisted is gone."""
         with self._lock:
@@ -219,6 +241,7 @@ class Confo:
                 self._show()
         loaded.close()
 
+    @shielded
     def close(self) -> None:
         """Close all backends, from any thread and from a callback too; idempotent.
 
@@ -277,6 +300,7 @@ class Confo:
 
     # --- namespaces ------------------------------------------------------------------------------
 
+    @shielded
     def create_namespace(self, namespace: str, *, exist_ok: bool = False) -> None:
         """Create a namespace in the active backend; NamespaceExists if it is there, unless ``exist_ok``."""
         try:
@@ -285,6 +309,7 @@ class Confo:
             if not exist_ok:
                 raise
 
+    @shielded
     def delete_namespace(self, namespace: str) -> None:
         """Delete a namespace of the active backend and all its configurations; its history stays."""
         loaded = self._require_active()
@@ -292,6 +317,7 @@ class Confo:
         with self._lock:
             self._show()
 
+    @shielded
     def use_namespace(
         self, system_name: str, *, max_staleness: float | None = None, on_stale: OnStale | None = None
     ) -> None:
@@ -304,12 +330,14 @@ class Confo:
 
     use_namespaces = use_namespace
 
+    @shielded
     def get_namespaces(self) -> dict[str, Any]:
         """Return {"all_namespaces": [names], "current_namespace": name}; "*" before one is chosen."""
         loaded = self._require_active()
         current = "*" if loaded.current is None else loaded.current.name
         return {"all_namespaces": loaded.backend.namespaces(), "current_namespace": current}
 
+    @shielded
     def namespace(
         self,
         namespace: str,
@@ -327,6 +355,7 @@ class Confo:
         loaded = self._active_or_only() if backend is None else self._get_loaded(backend)
         return loaded.namespace(namespace, max_staleness=max_staleness, on_stale=on_stale)
 
+    @shielded
     def copy(
         self,
         from_backend: str,
@@ -541,6 +570,10 @@ class Confo:
         return self
 
     # --- inside ----------------------------------------------------------------------------------
+
+    def _locks(self) -> tuple[threading.RLock, ...]:
+        """Return the locks that a thread may hold when a signal handler or a finalizer calls in it."""
+        return (self._lock,)
 
     def _active_or_only(self) -> Loaded:
         """Return the active backend; where none was activated, the only one that is loaded."""

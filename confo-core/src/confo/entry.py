@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from confo import shield
 from confo.Confo import Confo
 from confo.errors import CredentialsError, InvalidOption, NamespaceNotFound
 from confo.hints import did_you_mean
@@ -33,6 +35,10 @@ def connect(url: str | None = None, *, create: bool = False, **options: Unpack[L
     The namespace owns its backend: close it, or use it in a ``with`` block. Raises CredentialsError for what is no
     URL of a namespace, NamespaceNotFound without ``create``, and what ``load_backend`` raises.
     """
+    return shield.run(partial(_connected, url, create, options), undo=Namespace.close)
+
+
+def _connected(url: str | None, create: bool, options: LoadOptions) -> Namespace:
     target = _target(url)
     if target.namespace is None:
         raise CredentialsError(
@@ -87,7 +93,7 @@ def open(url: str | None = None, *, create: bool = False, **options: Unpack[Load
     ``open("etcd://127.0.0.1:2379/sales?timeout=3")``: see ``connect`` for the URL and the options; one that names no
     namespace leaves the choice to ``use_namespace``. Close it, or use it in a ``with`` block.
     """
-    return _opened(_target(url), create, options)
+    return shield.run(lambda: _opened(_target(url), create, options), undo=Confo.close)
 
 
 def _target(url: str | None) -> Target:

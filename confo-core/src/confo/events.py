@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Final, Literal, NamedTuple, Self, TypeAlias, get_args
 
-from confo import callbacks
+from confo import callbacks, shield
 from confo.changes import unchanged
 from confo.codec import FrozenDict, decode
 from confo.errors import Closed, InvalidOption, NotSupported, UnreadableDocument
@@ -340,6 +340,7 @@ class Subscription:
         return f"<Subscription to {place}{', closed' if self.mailbox.closed else ''}>"
 
     def _deliver(self) -> None:
+        shield.here()
         while (notice := self.mailbox.take(wait=True)) is not None:
             for event in self.interest.events(notice):
                 if self.mailbox.closed:

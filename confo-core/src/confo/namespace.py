@@ -5,13 +5,14 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Self, overload
 
-from confo import extensions
+from confo import extensions, shield
 from confo.asynchronous import in_thread
 from confo.changes import Draft, OnConflict
 from confo.codec import FrozenDict
@@ -26,6 +27,7 @@ from confo.errors import (
     InvalidName,
     InvalidOption,
     NotSupported,
+    OutcomeUnknown,
     RevisionNotFound,
 )
 from confo.events import Changes, Event, Interest, Kind, Kinds, Subscription, kinds_of
@@ -37,6 +39,7 @@ from confo.past import Past, between, differing
 from confo.paths import Field, as_field, as_path, look, shown
 from confo.replica import Replica
 from confo.retention import Ledger, Retention
+from confo.shield import shielded
 from confo.staleness import OnStale, limit
 from confo.transaction import AsyncEdit, Edit, Finish, atransact, transact
 from confo.travelling import stranded
@@ -82,6 +85,7 @@ class Namespace(Mapping[str, FrozenDict]):
         self._close = close
         return self
 
+    @shielded
     def close(self) -> None:
         """Close the backend that this namespace owns: the one of ``confo.connect``; idempotent, 2 seconds at most.
 
@@ -183,6 +187,7 @@ class Namespace(Mapping[str, FrozenDict]):
         if found is not None:
             self._view.keep_to(found)
 
+    @shielded
     def reload(self) -> None:
         """Load the whole namespace anew; what is staged stays staged."""
         self._replica.reload()
@@ -210,9 +215,13 @@ class Namespace(Mapping[str, FrozenDict]):
         """
         self._require_following()
         hub, interest = self._replica.hub, _interest(_either(configuration, config), field, kinds_of(kinds))
-        subscription = Subscription(hub, interest, callback, reached=self._replica.wait_for)
-        hub.add(subscription)
-        return subscription
+
+        def subscribe() -> Subscription:
+            subscription = Subscription(hub, interest, callback, reached=self._replica.wait_for)
+            hub.add(subscription)
+            return subscription
+
+        return shield.run(subscribe, undo=Subscription.close, locks=self._locks())
 
     def changes(
         self,
@@ -229,6 +238,7 @@ class Namespace(Mapping[str, FrozenDict]):
         hub.add(changes)
         return changes
 
+    @shielded
     def drain(self, timeout: float = 5.0) -> bool:
         """Wait until every callback has run for all that is known here; False after ``timeout`` seconds.
 
@@ -236,6 +246,7 @@ class Namespace(Mapping[str, FrozenDict]):
         """
         return self._replica.hub.drain(time.monotonic() + timeout)
 
+    @shielded
     def wait_for(self, revision: int, timeout: float = 5.0) -> bool:
         """Wait until the local copy has reached this revision; False after ``timeout`` seconds."""
         self._view.check_open()
@@ -511,6 +522,7 @@ class Namespace(Mapping[str, FrozenDict]):
 
     # --- the past --------------------------------------------------------------------------------
 
+    @shielded
     def history(self, limit: int = 20, config: str | None = None, before: int | None = None) -> list[Commit]:
         """Return the last commits, newest first: of all configurations or of one, below the revision ``before``.
 
@@ -525,6 +537,7 @@ class Namespace(Mapping[str, FrozenDict]):
             _check_number("before", before)
         return self._past.commits(self._present(), limit, config, before)
 
+    @shielded
     def at(self, revision: int) -> Snapshot:
         """Return the state as it was at a revision, put together from the history. Asks the store.
 
@@ -546,6 +559,7 @@ class Namespace(Mapping[str, FrozenDict]):
             )
         return self._past.at(snapshot, revision)
 
+    @shielded
     def blame(self, config: str) -> dict[Field, Commit]:
         """Return, for each value of a configuration, the commit that gave it to it. Asks the store.
 
@@ -637,6 +651,10 @@ class Namespace(Mapping[str, FrozenDict]):
             return done or already_so(editor.revision, sign(message, author))
 
         return begin, finish
+
+    def _locks(self) -> tuple[threading.RLock, ...]:
+        """Return the locks that a thread may hold when a signal handler or a finalizer calls in it."""
+        return (self._view.lock,)
 
     def _present(self) -> Snapshot:
         """Return the state to set out from: what does not follow may have any age, and own commits in between."""
@@ -743,10 +761,26 @@ def commit_together(
 ) -> Commit | list[Commit] | None:
     """Commit in several namespaces of one backend as one, or with ``split`` as several: every commit passes here."""
     signature, keep = sign(message, author), _checked(on_conflict)
+    commit: Callable[[], Commit | list[Commit] | None] = partial(persist, backend, work, signature, on_conflict=keep)
     if split:
         again = partial(Signature.new, signature.author, message)
-        return persist_split(backend, work, again, on_conflict=keep)
-    return persist(backend, work, signature, on_conflict=keep)
+        commit = partial(persist_split, backend, work, again, on_conflict=keep)
+    done: Commit | list[Commit] | None = shield.run(
+        commit, note=_what_became, locks=[one.replica.view.lock for one in work]
+    )
+    return done
+
+
+def _what_became(job: shield.Job[Any] | None) -> str:
+    """Say what became of a commit that was interrupted."""
+    if job is None or isinstance(job.error, OutcomeUnknown):
+        return "Confo: the commit goes on, and whether it happens is not known yet; persist() again finds out"
+    commits = job.result if isinstance(job.result, list) else [job.result]
+    revisions = [commit.revision for commit in commits if commit is not None and not commit.already_so]
+    if job.error is None and revisions:
+        return f"Confo: it was committed, as revision {', '.join(map(str, revisions))}"
+    why = f" ({type(job.error).__name__})" if job.error else ""
+    return f"Confo: nothing was committed{why}"
 
 
 def _checked(on_conflict: OnConflict) -> OnConflict:

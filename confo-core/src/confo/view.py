@@ -399,9 +399,13 @@ class View:
             self._keep(name, laid)
 
     def _lay(self, drafts: Mapping[str, Draft]) -> None:
-        for name, draft in drafts.items():
-            self._keep(name, draft)
-        self._show(drafts)
+        try:
+            for name, draft in drafts.items():
+                self._keep(name, draft)
+            self._show(drafts)
+        except BaseException:  # an interrupt in between: readers see what is staged all the same
+            self._show(drafts)
+            raise
 
     def _keep(self, name: str, draft: Draft) -> None:
         if draft.is_empty:
