@@ -7,11 +7,14 @@ that only waits, on a lock made in C; what was begun goes on to its end where no
 
 from __future__ import annotations
 
+import _thread
+import contextlib
 import contextvars
 import functools
 import os
-import queue
+import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -22,6 +25,8 @@ IDLE_SECONDS = 0.2
 """How long a thread waits for another call: a program that commits in a loop needs one, and none is left behind."""
 NOTE_SECONDS = 0.25
 """How long an interrupt waits for the end of what it interrupted, to be able to say what became of it."""
+LOST_SECONDS = 0.05
+"""How long a call waits to be begun before another thread is started for it."""
 
 _here = threading.local()
 
@@ -36,7 +41,6 @@ class Job(Generic[T]):
         """Taken by who comes first: the worker that runs it, or the caller that does not want it any more."""
         self._wanted = threading.Lock()
         """Likewise: the worker that has the result, or the caller that does not want it any more."""
-        self.has_a_worker = False
         self.done = threading.Lock()
         self.done.acquire()
         self.result: T | None = None
@@ -54,6 +58,11 @@ class Job(Generic[T]):
         self.done.release()
         if unwanted:
             self._take_back()
+
+    @property
+    def has_begun(self) -> bool:
+        """Tell whether a worker runs it, or has run it."""
+        return self._begun.locked()
 
     def cancel(self) -> bool:
         """Tell whether it has not begun, and then never will."""
@@ -76,34 +85,43 @@ class Job(Generic[T]):
             self._undo(self.result)  # type: ignore[arg-type] # there was no error, so it is the result
 
 
-# Both queues are made in C: no interrupt leaves one half changed. A worker puts a token before it waits, and a caller
-# takes one after it has put its job, or starts another worker. What an interrupt leaves between the two are tokens that
-# are too few, never too many: a thread more than needed, for a moment.
-_jobs: queue.SimpleQueue[Job[Any]] = queue.SimpleQueue()
-_tokens: queue.SimpleQueue[None] = queue.SimpleQueue()
+# Each step on these is one step of the interpreter's: no interrupt leaves one half done. A caller puts its job, then
+# wakes an idle worker or starts one. Whatever is cut in between, a worker that was taken out of the idle ones and never
+# woken looks for a job by itself when its time is over. (SimpleQueue.get may outwait its timeout in CPython 3.11.)
+_jobs: deque[Job[Any]] = deque()
+_idle: list[threading.Lock] = []
+"""A lock for each worker that waits; releasing it wakes the worker."""
 
 
 def _work() -> None:
     """Run one job after another, and end when there is none for a moment."""
     here()
-    has_token = True  # for its first job: who started it has put that already, and takes no token
+    if hasattr(signal, "pthread_sigmask"):  # a signal goes to the thread that handles it
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    mine = threading.Lock()
+    mine.acquire()
     while True:
-        if not has_token:
-            _tokens.put(None)
-        try:
-            job = _jobs.get(timeout=IDLE_SECONDS)
-        except queue.Empty:
-            try:
-                _tokens.get_nowait()
+        while (job := _next()) is not None:
+            job.run()
+            del job
+        _idle.append(mine)
+        if not mine.acquire(timeout=IDLE_SECONDS):
+            with contextlib.suppress(ValueError):  # else a caller has just taken it
+                _idle.remove(mine)
+            if not _jobs:
                 return
-            except queue.Empty:  # a caller has taken it for a job, unless an interrupt lost it
-                try:
-                    job = _jobs.get_nowait()
-                except queue.Empty:
-                    return
-        job.run()
-        has_token = not job.has_a_worker
-        del job
+
+
+def _next() -> Job[Any] | None:
+    try:
+        return _jobs.popleft()
+    except IndexError:
+        return None
+
+
+def _start_worker() -> None:
+    """Start a worker, in a thread made in C: ``Thread.start`` waits for the thread, and an interrupt would lame it."""
+    threading.Thread(target=_work, name="confo-call", daemon=True).start()
 
 
 def run(
@@ -123,13 +141,14 @@ def run(
         return call()
     job = Job(call, undo)
     try:
-        _jobs.put(job)
+        _jobs.append(job)
         try:
-            _tokens.get_nowait()
-        except queue.Empty:
-            threading.Thread(target=_work, name="confo-call", daemon=True).start()
-        job.has_a_worker = True
-        job.done.acquire()
+            _idle.pop().release()
+        except IndexError:
+            _thread.start_new_thread(_start_worker, ())
+        while not job.done.acquire(timeout=LOST_SECONDS):
+            if not job.has_begun:  # an exception meant for this thread may hit the one that it is just starting
+                _thread.start_new_thread(_start_worker, ())
     except BaseException as interrupt:
         _end(job, interrupt, note)
         raise
@@ -169,8 +188,8 @@ def shielded(method: Callable[P, T]) -> Callable[P, T]:
 
 def _begin_anew() -> None:
     """Know, in a forked child, that no thread of the parent's is there, and none of its jobs is wanted."""
-    global _jobs, _tokens
-    _jobs, _tokens = queue.SimpleQueue(), queue.SimpleQueue()
+    _jobs.clear()
+    _idle.clear()
     _here.is_worker = False
 
 
