@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import importlib_metadata  # noqa: F401 - it changes how metadata is found, which pytester would take back after a run
 import pytest
 from hypothesis import settings
 

@@ -18,7 +18,7 @@ class TestIt(BackendContract):
         name = uuid.uuid4().hex
         return lambda: MemoryBackend.open({"store": name})
 """
-COUNT = 76  # test functions of BackendContract; grows with it, and so does CONTRACT_VERSION if it asks for more
+COUNT = 78  # test functions of BackendContract; grows with it, and so does CONTRACT_VERSION if it asks for more
 ME = "confo-memory 1.0.0.dev0 (MemoryBackend)"
 
 

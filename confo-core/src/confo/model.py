@@ -46,7 +46,9 @@ class Entry(NamedTuple):
 
     def __eq__(self, other: object) -> bool:
         """Tell whether two entries are the same bytes of the same revision."""
-        return isinstance(other, Entry) and self[1] == other[1] and self[0] == other[0]
+        if not isinstance(other, Entry):
+            return tuple.__eq__(self, other)
+        return bool(self[1] == other[1] and self[0] == other[0])
 
     def __ne__(self, other: object) -> bool:
         """Tell whether they are not."""
