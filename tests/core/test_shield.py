@@ -38,7 +38,7 @@ def check(found):
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("how", ["signal", "thread"])
+@pytest.mark.parametrize("how", ["signal"])
 @pytest.mark.parametrize("kind", ["memory", "file"])
 def test_an_interrupt_at_any_instruction(kind, how, tmp_path):
     """Ctrl-C at any moment leaves every call usable, nobody locked out and no thread, and its note is true."""

@@ -46,7 +46,8 @@ def test_children_of_a_followed_parent(server, prefix, filled, way, writers):
         assert child["followed"] is True
         assert child["pushed"] == "after"
         assert child["state"] == "READY"
-        assert set(child["threads"]) == {"confo-callback-sales", "confo-follow-sales"}
+        # "confo-call" is the worker that ran the child's own commit: it ends by itself when it idles.
+        assert set(child["threads"]) - {"confo-call"} == {"confo-callback-sales", "confo-follow-sales"}
     assert result["parent"] == {
         "followed": True,
         "children": ["child0", "child1"],
