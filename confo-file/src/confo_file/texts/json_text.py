@@ -11,6 +11,7 @@ import json.decoder
 import re
 from typing import Any, NamedTuple
 
+from confo_file.texts.comparing import alike
 from confo_file.texts.problem import Problem
 
 INDENT = "  "
@@ -122,11 +123,7 @@ def _edited_object(text: str, start: int, end: int, old: Any, wanted: Any, style
 def _edited_list(text: str, start: int, end: int, old: list[Any], wanted: list[Any], style: Style) -> str:
     """Return the text of a list: items at its beginning and its end that are as they were stay as they are."""
     parts, inner = _parts(text, start), _laid_out(text[start:end], style)
-    same = [_same(a, b) for a, b in zip(old, wanted, strict=False)]
-    head = next((place for place, is_same in enumerate(same) if not is_same), len(same))
-    tail = 0
-    while tail < min(len(old), len(wanted)) - head and _same(old[-1 - tail], wanted[-1 - tail]):
-        tail += 1
+    head, tail = alike(old, wanted, _same)
     kept = [_piece(part, text[part.start : part.end], parts) for part in parts[:head]]
     between = itertools.zip_longest(range(head, len(old) - tail), range(head, len(wanted) - tail))
     for here, there in between:

@@ -12,6 +12,7 @@ import tomllib
 from typing import Any
 
 from confo_file.texts.changes import Change, apply
+from confo_file.texts.comparing import alike, is_same
 from confo_file.texts.problem import Problem
 from confo_file.texts.toml_lines import Item, Path, Statement, items, members, statements
 
@@ -46,7 +47,7 @@ class _Edit:
             place = (*path, name)
             if name not in wanted:
                 changes += self._gone(place)
-            elif not _same(item, wanted[name]):
+            elif not is_same(item, wanted[name]):
                 changes += self._changed(place, item, wanted[name])
         added = {name: item for name, item in wanted.items() if name not in old}
         if added:
@@ -66,7 +67,7 @@ class _Edit:
     def _tables(self, path: Path, old: list[Any], wanted: list[Any]) -> list[Change]:
         """Return the changes of an array of tables, each under a header of its own."""
         changes: list[Change] = []
-        head, tail = _alike(old, wanted)
+        head, tail = alike(old, wanted)
         here, there = range(head, len(old) - tail), range(head, len(wanted) - tail)
         both = min(len(here), len(there))
         for place in range(head, head + both):
@@ -82,7 +83,7 @@ class _Edit:
 
     def _value(self, start: int, end: int, old: Any, wanted: Any) -> list[Change]:
         """Return the changes of a value that stands in one piece."""
-        if _same(old, wanted):
+        if is_same(old, wanted):
             return []
         if isinstance(old, list) and isinstance(wanted, list) and old and wanted and self._text[start] == "[":
             return self._array(start, old, wanted)
@@ -96,7 +97,7 @@ class _Edit:
     def _array(self, start: int, old: list[Any], wanted: list[Any]) -> list[Change]:
         """Return the changes of an array: what an item has beside it, a comment, goes and stays with it."""
         parts = items(self._text, start)
-        head, tail = _alike(old, wanted)
+        head, tail = alike(old, wanted)
         here, there = range(head, len(old) - tail), range(head, len(wanted) - tail)
         both = min(len(here), len(there))
         changes: list[Change] = []
@@ -334,17 +335,3 @@ def _split(dotted: str) -> list[str]:
 
 def _shown(path: Path) -> str:
     return f"field {path[0]!r}" if len(path) == 1 else f"field {path!r}"
-
-
-def _alike(old: list[Any], wanted: list[Any]) -> tuple[int, int]:
-    """Return how many items at the beginning and at the end are as they were."""
-    same = [_same(a, b) for a, b in zip(old, wanted, strict=False)]
-    head = next((place for place, is_same in enumerate(same) if not is_same), len(same))
-    tail = 0
-    while tail < min(len(old), len(wanted)) - head and _same(old[-1 - tail], wanted[-1 - tail]):
-        tail += 1
-    return head, tail
-
-
-def _same(old: Any, new: Any) -> bool:
-    return json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)

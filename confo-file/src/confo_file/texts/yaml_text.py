@@ -16,6 +16,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from confo_file.texts.changes import Change, apply
+from confo_file.texts.comparing import alike, is_same
 from confo_file.texts.problem import Problem
 from confo_file.texts.yaml_tree import Node, is_merge, key_of, members, parse, plain
 
@@ -41,7 +42,7 @@ def edit(text: str, wanted: dict[str, Any]) -> str:
     for _ in range(PASSES):
         root = parse(text)
         assert root is not None  # noqa: S101 - there was something in it
-        if _same(plain(root), wanted):
+        if is_same(plain(root), wanted):
             return text
         if not wanted:
             return apply(text, [Change(root.start, root.end, "{}")])
@@ -65,7 +66,7 @@ class _Edit:
 
     def changes(self, node: Node, wanted: Any) -> list[Change]:
         """Return the changes that make a node say what is wanted."""
-        if _same(plain(node), wanted):
+        if is_same(plain(node), wanted):
             return []
         if node.kind == "mapping" and isinstance(wanted, dict) and wanted and node.pairs:
             return self._flow(node, wanted) if node.flow else self._mapping(node, wanted)
@@ -94,7 +95,7 @@ class _Edit:
         added = {
             name: item
             for name, item in wanted.items()
-            if name not in own and not (name in inherited and _same(inherited[name], item))
+            if name not in own and not (name in inherited and is_same(inherited[name], item))
         }
         if added:
             stays = [pair for pair in node.pairs if is_merge(pair[0]) or key_of(pair[0]) not in gone]
@@ -110,7 +111,7 @@ class _Edit:
 
     def _sequence(self, node: Node, wanted: list[Any]) -> list[Change]:
         old, changes = [plain(item) for item in node.items], list[Change]()
-        head, tail = _alike(old, wanted)
+        head, tail = alike(old, wanted)
         dashes = self._dashes(node)
         column = dashes[0] - (self._text.rfind("\n", 0, dashes[0]) + 1)
         here = range(head, len(old) - tail)
@@ -261,16 +262,6 @@ def _walk(node: Node) -> list[Node]:
     return [node, *(one for child in below for one in _walk(child))]
 
 
-def _alike(old: list[Any], wanted: list[Any]) -> tuple[int, int]:
-    """Return how many items at the beginning and at the end are as they were."""
-    same = [_same(a, b) for a, b in zip(old, wanted, strict=False)]
-    head = next((place for place, is_same in enumerate(same) if not is_same), len(same))
-    tail = 0
-    while tail < min(len(old), len(wanted)) - head and _same(old[-1 - tail], wanted[-1 - tail]):
-        tail += 1
-    return head, tail
-
-
 def _step(node: Node) -> int:
     """Return by how many blanks the mappings below a mapping are indented."""
     for _, value in node.pairs:
@@ -329,7 +320,3 @@ def _is_text(value: str) -> bool:
     """Tell whether a text without quotes is read as a text."""
     node = parse(value)
     return node is not None and node.kind == "scalar" and node.tag.endswith(":str") and node.value == value
-
-
-def _same(old: Any, new: Any) -> bool:
-    return json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
