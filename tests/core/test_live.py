@@ -510,7 +510,7 @@ def test_split_persist(config, sales, store, monkeypatch):
 
     backend = config._loaded["store"].backend.inner
     small = backend.capabilities
-    monkeypatch.setattr(type(backend), "capabilities", _with_writes(small, 11))
+    monkeypatch.setattr(backend, "capabilities", _with_writes(small, 11))
     for number in range(25):
         sales.set(f"n{number:02}", "x", number)
     with pytest.raises(TooLarge):

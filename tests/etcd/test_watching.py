@@ -237,6 +237,7 @@ def test_a_hung_server(own_server, opening):
 def test_a_silent_server(own_server, opening, monkeypatch):
     """A server that keeps its connection alive and answers no request for progress is given up too."""
     monkeypatch.setattr("confo_etcd.watch.PROGRESS_PERIOD", 0.2)
+    monkeypatch.setattr("confo_etcd.watch.READ_SECONDS", 0.2)  # before the channel's own pings notice
     backend = opening(host="127.0.0.1", port=own_server.port)
     backend.create_namespace("sales")
     waiting = Waiting(caught_up(backend))
