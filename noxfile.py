@@ -75,12 +75,14 @@ def tests(session: nox.Session) -> None:
 def drills(session: nox.Session) -> None:
     """Break real servers in every way, for minutes, and count: ``nox -s drills -- --seed 7 --seconds 30``.
 
-    A name before the options picks one store's: ``nox -s drills -- zookeeper --expiries 50``.
+    A name before the options picks another drill: ``nox -s drills -- zookeeper --expiries 50``, or
+    ``nox -s drills -- interrupts --times 25000``.
     """
     session.log(fetch_servers())
     install(session, "test")
-    store, *rest = session.posargs if session.posargs[:1] == ["zookeeper"] else ["etcd", *session.posargs]
-    session.run("python", "-m", f"drills.{store}", *rest)
+    named = session.posargs[:1] in (["zookeeper"], ["interrupts"])
+    drill, *rest = session.posargs if named else ["etcd", *session.posargs]
+    session.run("python", "-m", f"drills.{drill}", *rest)
 
 
 @nox.session

@@ -41,7 +41,7 @@ from confo.namespace import RAISE, Namespace, commit_together, refuse_message
 from confo.paths import Field
 from confo.replica import CLOSE_SECONDS
 from confo.retention import Retention
-from confo.shield import shielded
+from confo.shield import shielded, shielded_end
 from confo.staleness import OnStale
 from confo.start import Start, StartPolicy, open_by
 from confo.start import parse as parse_start
@@ -228,7 +228,7 @@ class Confo:
             self._active = self._get_loaded(backend_name)
             self._show()
 
-    @shielded
+    @shielded_end
     def close_backend(self, name: str) -> None:
         """Close one backend and forget it; what was staged and not persisted is gone."""
         with self._lock:
@@ -241,7 +241,7 @@ class Confo:
                 self._show()
         loaded.close()
 
-    @shielded
+    @shielded_end
     def close(self) -> None:
         """Close all backends, from any thread and from a callback too; idempotent.
 
@@ -337,7 +337,6 @@ class Confo:
         current = "*" if loaded.current is None else loaded.current.name
         return {"all_namespaces": loaded.backend.namespaces(), "current_namespace": current}
 
-    @shielded
     def namespace(
         self,
         namespace: str,
@@ -353,7 +352,11 @@ class Confo:
         ``Namespace.limit_staleness``.
         """
         loaded = self._active_or_only() if backend is None else self._get_loaded(backend)
-        return loaded.namespace(namespace, max_staleness=max_staleness, on_stale=on_stale)
+        known = loaded.known(namespace)
+        if known is not None and max_staleness is None and on_stale is None:
+            return known
+        call = partial(loaded.namespace, namespace, max_staleness=max_staleness, on_stale=on_stale)
+        return shield.run(call, locks=self._locks())
 
     @shielded
     def copy(
@@ -571,9 +574,11 @@ class Confo:
 
     # --- inside ----------------------------------------------------------------------------------
 
-    def _locks(self) -> tuple[threading.RLock, ...]:
-        """Return the locks that a thread may hold when a signal handler or a finalizer calls in it."""
-        return (self._lock,)
+    def _locks(self) -> Iterator[threading.RLock]:
+        """Yield the locks that a thread may hold when a signal handler or a finalizer calls in it."""
+        yield self._lock
+        for loaded in tuple(self._loaded.values()):
+            yield from loaded.locks()
 
     def _active_or_only(self) -> Loaded:
         """Return the active backend; where none was activated, the only one that is loaded."""

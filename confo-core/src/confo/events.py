@@ -311,6 +311,12 @@ class Subscription:
 
         Waits for a running callback, unless it is called in it, for ``timeout`` seconds at most.
         """
+        if self._thread is threading.current_thread():
+            self._close(drain, timeout)
+        else:  # cut in the middle, it would leave a thread that nobody knows
+            shield.run(lambda: self._close(drain, timeout), locks=(self._hub.lock,))
+
+    def _close(self, drain: bool, timeout: float) -> None:
         until = time.monotonic() + timeout
         self._hub.remove(self)
         if drain:
@@ -440,11 +446,11 @@ class Hub:
         self._stopped = False
         self.number = 0
         """Of the last notice that was published."""
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
 
     def add(self, subscriber: Subscription | Changes) -> None:
         """Tell this subscriber of what comes."""
-        with self._lock:
+        with self.lock:
             if self._stopped:
                 subscriber.mailbox.close()
                 raise Closed(
@@ -458,12 +464,12 @@ class Hub:
 
     def remove(self, subscriber: Subscription | Changes) -> None:
         """Tell it no more."""
-        with self._lock:
+        with self.lock:
             self._subscribers = tuple(one for one in self._subscribers if one is not subscriber)
 
     def publish(self, notice: Notice) -> None:
         """Drop a notice into every mailbox; never blocks. An alarm that nobody can hear waits for the first who can."""
-        with self._lock:
+        with self.lock:
             self.number += 1
             numbered = notice._replace(number=self.number)
             if notice.kind == "alarm" and not any(one.interest.hears_alarms() for one in self._subscribers):
@@ -478,7 +484,7 @@ class Hub:
 
     def stop(self) -> None:
         """Begin to end every subscription."""
-        with self._lock:
+        with self.lock:
             self._stopped = True
             self._ending, self._subscribers = (*self._ending, *self._subscribers), ()
         for subscriber in self._ending:
@@ -491,7 +497,7 @@ class Hub:
 
     def restart_in_child(self) -> None:
         """Deliver again in a forked child, where no thread of the parent's runs."""
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         for subscriber in self._subscribers:
             subscriber.mailbox = Mailbox(capacity=CAPACITY)
             subscriber.start()

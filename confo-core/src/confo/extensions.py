@@ -1,6 +1,7 @@
 """Plugins that cut across backends: policies that may refuse a commit, and listeners to commits and events.
 
-Each is called by itself, so that one which fails stops no other. A policy that fails refuses, and so does a plugin that
+Each is called by itself, so that one which fails stops no other, and in the thread that persists, with that thread's
+own variables and locks. A policy that fails refuses, and so does a plugin that
 is installed and cannot be loaded, as it may be a policy; a listener that fails is logged.
 """
 
@@ -10,7 +11,7 @@ import functools
 import logging
 from typing import TYPE_CHECKING
 
-from confo import plugins
+from confo import plugins, shield
 from confo.errors import CommitRefused, PluginError
 from confo.events import Event
 from confo.history import Signature
@@ -36,8 +37,9 @@ def check(change_set: ChangeSet, signature: Signature) -> None:
                 f"nothing was sent. Mend or uninstall it, or leave it out: {without}"
             ) from plugin
     for name, manager in _all():
+        ask = functools.partial(manager.hook.confo_check_commit, change_set=change_set, author=author, message=message)
         try:
-            answers = manager.hook.confo_check_commit(change_set=change_set, author=author, message=message)
+            answers = shield.in_caller(ask)
         except CommitRefused as refused:
             raise CommitRefused(f"the plugin {name} refuses this commit: {refused}; nothing was sent") from refused
         except BaseException as error:  # a policy that calls sys.exit() has failed as well
@@ -55,7 +57,7 @@ def check(change_set: ChangeSet, signature: Signature) -> None:
 def committed(commit: Commit) -> None:
     """Tell every listener of a commit."""
     for name, manager in _all():
-        _tell(name, manager.hook.confo_committed, commit=commit)
+        shield.in_caller(functools.partial(_tell, name, manager.hook.confo_committed, commit=commit))
 
 
 def event(event: Event) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from confo.backend import Backend
@@ -76,6 +76,10 @@ class Loaded:
                     self._keeper.add(replica)
             self._namespaces[name].limit_staleness(max_staleness, on_stale)
             return self._namespaces[name]
+
+    def known(self, name: str) -> Namespace | None:
+        """Return the handle of a namespace that was loaded already."""
+        return self._namespaces.get(name) if type(name) is str else None
 
     def _replica(self, namespace: str, *, waits: bool) -> Replica:
         return Replica(
@@ -202,6 +206,12 @@ class Loaded:
         ready = all(status.state is State.READY for status in found.values())
         serving = all(one.replica.serves() for one in self.opened())
         return {"kind": self.kind, "ready": ready, "serving": serving, "namespaces": namespaces}
+
+    def locks(self) -> Iterator[threading.RLock]:
+        """Yield the locks that a thread may hold when a signal handler or a finalizer calls in it."""
+        yield self._lock
+        for one in tuple(self._namespaces.values()):
+            yield from one.replica.locks()
 
     def renew_lock(self) -> None:
         """Have a lock that no thread of a parent process holds."""

@@ -39,7 +39,7 @@ from confo.past import Past, between, differing
 from confo.paths import Field, as_field, as_path, look, shown
 from confo.replica import Replica
 from confo.retention import Ledger, Retention
-from confo.shield import shielded
+from confo.shield import shielded, shielded_end
 from confo.staleness import OnStale, limit
 from confo.transaction import AsyncEdit, Edit, Finish, atransact, transact
 from confo.travelling import stranded
@@ -85,7 +85,7 @@ class Namespace(Mapping[str, FrozenDict]):
         self._close = close
         return self
 
-    @shielded
+    @shielded_end
     def close(self) -> None:
         """Close the backend that this namespace owns: the one of ``confo.connect``; idempotent, 2 seconds at most.
 
@@ -350,6 +350,7 @@ class Namespace(Mapping[str, FrozenDict]):
             return difference(self._replica, self.staged)
         return between(self.at(old), self.snapshot() if new is None else self.at(new))
 
+    @shielded
     def discard(self, configuration: str | None = None, *, config: str | None = None) -> None:
         """Drop what was staged, of one configuration or of all; ``config`` is the older spelling."""
         name = _either(configuration, config)
@@ -654,7 +655,7 @@ class Namespace(Mapping[str, FrozenDict]):
 
     def _locks(self) -> tuple[threading.RLock, ...]:
         """Return the locks that a thread may hold when a signal handler or a finalizer calls in it."""
-        return (self._view.lock,)
+        return self._replica.locks()
 
     def _present(self) -> Snapshot:
         """Return the state to set out from: what does not follow may have any age, and own commits in between."""
@@ -766,7 +767,7 @@ def commit_together(
         again = partial(Signature.new, signature.author, message)
         commit = partial(persist_split, backend, work, again, on_conflict=keep)
     done: Commit | list[Commit] | None = shield.run(
-        commit, note=_what_became, locks=[one.replica.view.lock for one in work]
+        commit, note=_what_became, locks=[lock for one in work for lock in one.replica.locks()]
     )
     return done
 

@@ -386,6 +386,10 @@ class Replica:
                 log.warning("lost %s: %s; serving revision %d", self.namespace, self._error, self.view.revision)
                 self._publish("stale")
 
+    def locks(self) -> tuple[threading.RLock, ...]:
+        """Return the locks that a thread may hold when a signal handler or a finalizer calls in it."""
+        return self.view.lock, self.persisting, self.hub.lock
+
     def wait_for(self, revision: int, seconds: float) -> bool:
         """Wait until the copy has reached this revision; False after so many seconds, or when closed."""
         with self._progress:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from confo import MISSING, Backend, Commit, Event, Namespace, UnreadableDocument
+from confo import MISSING, Backend, Commit, Entry, Event, Namespace, UnreadableDocument
 from confo_testkit.faults import Delay, FaultyBackend
 
 SECONDS = 10.0
@@ -157,6 +157,11 @@ def content_of(read: Callable[[], Any]) -> Any:
     except UnreadableDocument:
         return UNREADABLE
     return document if document is None else dict(document)
+
+
+def contents(entries: Mapping[str, Entry]) -> dict[str, tuple[int, Stored]]:
+    """Return what entries hold, and their revisions."""
+    return {name: (entry.revision, parsed(entry.data)) for name, entry in entries.items()}
 
 
 def parsed(data: bytes) -> Stored:
