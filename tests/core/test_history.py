@@ -383,3 +383,26 @@ def change(namespace, config, field, value):
     """Commit one field."""
     namespace.set(config, field, value)
     namespace.persist()
+
+
+def test_the_first_of_two_writes_outside(sales, store):
+    """Of two writes outside in a row at() shows the first as it was, or says that it does not know it; never another."""
+    sales.set("a", "x", 1)
+    made = sales.persist().revision
+    first = store.commit([Write("sales", "a", b'{"x": 2}', made)])
+    second = store.commit([Write("sales", "a", b'{"x": 3}', first)])
+    assert sales.wait_for(second, 10)
+    sales.set("a", "y", 1)
+    sales.persist()
+    assert sales.at(made)["a"] == {"x": 1}
+    assert sales.at(second)["a"] == {"x": 3}
+    past = sales.at(first)
+    if store.capabilities.reads_past:
+        assert past["a"] == {"x": 2}
+        sales.rollback(first)
+        assert sales["a"] == {"x": 2}
+    else:
+        assert past.lost == {"a"}
+        with pytest.raises(RevisionNotFound, match=f"what a of sales was at revision {first} is not known"):
+            sales.rollback(first)
+        assert sales["a"] == {"x": 3, "y": 1}

@@ -38,10 +38,10 @@ WRITES = st.tuples(st.just("outside"), st.tuples(NAMES, st.none() | DOCUMENTS))
 def play(sales, store, story):
     """Commit and write outside; return the true state of every revision, and the kind of each.
 
-    Of two writes outside in a row the first leaves no trace in such a store: here there is a commit between.
+    What is made outside and deleted there again leaves no trace in such a store: here a commit is between.
     """
     states, kinds = {sales.snapshot().revision: {}}, {}
-    untold: set[str] = set()  # what was last written outside
+    untold: set[str] = set()  # what was made outside
     for kind, what in story:
         if kind == "commit":
             for name, document in what.items():
@@ -55,9 +55,9 @@ def play(sales, store, story):
         else:
             name, document = what
             entry = sales.snapshot().entries.get(name)
-            if name in untold or (document is None and entry is None):
+            if document is None and (entry is None or name in untold):
                 continue
-            untold.add(name)
+            untold |= {name} if entry is None else set()
             data = None if document is None else json.dumps(document).encode()
             revision = store.commit([Write("sales", name, data, entry.revision if entry else 0)])
             sales.wait_for(revision)

@@ -17,7 +17,7 @@ from confo.history import Record, Signature, record_write
 from confo.model import OTHERWISE, Change, ChangeSet, Commit, Entry, Snapshot
 from confo.paths import Field, leaves
 from confo.records import Reader, Records, newest_revision, touches
-from confo.timeline import UNKNOWN, Known, Version, is_cut, version_at, versions, writer
+from confo.timeline import UNKNOWN, Known, Version, is_cut, is_told, version_at, versions, writer
 
 TOO_LARGE = "its values were too large to be kept beside the document in one commit, the record has their sha256"
 OUTSIDE = "<outside confo>"
@@ -62,19 +62,21 @@ class Past:
                 revision=revision,
             )
         entries = {name: entry for name, entry in snapshot.entries.items() if entry.revision <= revision}
-        recorded = (name for record in records.kept for name in record.steps)
-        lost = {}
-        for name in dict.fromkeys([*snapshot.entries, *recorded]):
+        told = _told(records, snapshot)
+        lost, absent = {}, []
+        for name in dict.fromkeys([*snapshot.entries, *_recorded(records)]):
             if name in entries:
                 continue
             line = self._versions(name, records, snapshot)
-            version = version_at(line, revision)
+            version = version_at(line, revision, told)
             if version.document is UNKNOWN:
                 lost[name] = TOO_LARGE if is_cut(line, revision) else OTHERWISE
             elif version.document is not None:
                 data = encode(version.document, namespace=self._namespace, configuration=name)
                 entries[name] = Entry(data, version.revision)
-        found = self._read_at(list(lost), revision)
+            elif not is_told(told, version.revision, revision):
+                absent.append(name)  # unless others made it and deleted it again, which leaves no trace in the records
+        found = self._read_at([*lost, *absent], revision)
         entries.update(found or {})
         return Snapshot(self._namespace, revision, entries, source="history", lost=lost if found is None else ())
 
@@ -127,13 +129,25 @@ class Past:
 
     def _outside(self, revision: int, names: Sequence[str], records: Records, snapshot: Snapshot) -> Commit:
         """Return what was written without a record as a commit; a document is None where nothing tells it."""
-        changes = []
+        changes, told = [], _told(records, snapshot)
         for name in names:
             line = self._versions(name, records, snapshot)
-            sides = (self._document(name, version_at(line, at), at) for at in (revision - 1, revision))
+            sides = (self._document(name, version_at(line, at, told), at) for at in (revision - 1, revision))
             old, new = (None if side is UNKNOWN or side is None else FrozenDict(side) for side in sides)
             changes.append(Change(self._namespace, name, old, new))
         return Commit(revision, "", OUTSIDE, "", None, ChangeSet(changes))
+
+
+def _recorded(records: Records) -> list[str]:
+    """Return the names that the records tell of."""
+    return [name for record in records.kept for name in record.steps]
+
+
+def _told(records: Records, snapshot: Snapshot) -> list[int]:
+    """Return every revision of which something is known, in order: a commit's, or one that was replaced or stands."""
+    replaced = (step.was for record in records.kept for step in record.steps.values())
+    standing = (entry.revision for entry in snapshot.entries.values())
+    return sorted({0, *(record.revision for record in records.kept), *replaced, *standing})
 
 
 def _unrecorded(records: Sequence[Record], entries: Mapping[str, Entry], config: str | None) -> dict[int, list[str]]:

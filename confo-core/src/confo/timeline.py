@@ -3,11 +3,12 @@
 A record tells what a commit changed and which revision it replaced. Records that follow one another are a chain; what a
 document was anywhere along a chain is known as soon as it is known at one place: now, before it was created, or when it
 was deleted. Where a chain is broken somebody wrote without a record, and what stood there is not guessed. Of several
-writes without a record in a row only the last leaves a trace.
+writes without a record in a row only the last leaves a trace, so that before it nothing is certain either.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from enum import Enum
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -77,14 +78,36 @@ def versions(name: str, records: Sequence[Record], now: Version | None) -> list[
     return found
 
 
-def version_at(versions: Sequence[Version], revision: int) -> Version:
-    """Return the version that stood at this revision; before the first, an unknown one."""
-    return next((one for one in reversed(versions) if one.revision <= revision), Version(0, UNKNOWN))
+def version_at(versions: Sequence[Version], revision: int, told: Sequence[int] = ()) -> Version:
+    """Return the version that stood at this revision; before the first, an unknown one.
+
+    It is unknown also where the next one was written without a record: others may have been before it, unless each
+    revision between is ``told`` of (in order), and was a write of something else.
+    """
+    at = _index(versions, revision)
+    if at < 0:
+        return Version(0, UNKNOWN)
+    version = versions[at]
+    follows = versions[at + 1].step is not None if at + 1 < len(versions) else True
+    if follows or version.document is UNKNOWN or is_told(told, version.revision, revision):
+        return version
+    return Version(version.revision, UNKNOWN)
+
+
+def is_told(told: Sequence[int], after: int, until: int) -> bool:
+    """Tell whether each revision after one, up to another, is among these, which are in order and without doubles."""
+    return bisect_right(told, until) - bisect_right(told, after) == until - after
+
+
+def _index(versions: Sequence[Version], revision: int) -> int:
+    return next((at for at in range(len(versions) - 1, -1, -1) if versions[at].revision <= revision), -1)
 
 
 def is_cut(versions: Sequence[Version], revision: int) -> bool:
     """Tell whether a version is unknown because a value near it was too large for its record."""
-    at = next((at for at in range(len(versions) - 1, -1, -1) if versions[at].revision <= revision), 0)
+    at = max(0, _index(versions, revision))
+    if versions[at].document is not UNKNOWN:
+        return False  # it is known what it was, and not for how long
     first = last = at
     while first > 0 and versions[first - 1].document is UNKNOWN:
         first -= 1
