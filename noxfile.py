@@ -68,7 +68,7 @@ def tests(session: nox.Session) -> None:
     """Run the tests on every interpreter that is here, against every server that can be had."""
     session.log(fetch_servers())
     install(session, "test")
-    session.run("pytest", "--numprocesses=2", "--dist=loadscope", "--reruns=1", "-raR", *session.posargs)
+    session.run("pytest", "--numprocesses=4", "--dist=loadscope", "--reruns=1", "-raR", *session.posargs)
 
 
 @nox.session

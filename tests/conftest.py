@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import threading
@@ -44,7 +45,8 @@ def _still_running(before: set[threading.Thread], deadline: float) -> list[threa
     # stays listed after its thread is gone.
     started = [thread for thread in started if not isinstance(thread, threading._DummyThread)]
     for thread in started:
-        thread.join(max(0.0, deadline - time.monotonic()))
+        with contextlib.suppress(RuntimeError):  # it is listed, and about to start
+            thread.join(max(0.0, deadline - time.monotonic()))
     return [thread for thread in started if thread.is_alive()]
 
 

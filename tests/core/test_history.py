@@ -386,7 +386,7 @@ def change(namespace, config, field, value):
 
 
 def test_the_first_of_two_writes_outside(sales, store):
-    """Of two writes outside in a row at() shows the first as it was, or says that it does not know it; never another."""
+    """Of two writes outside in a row at() shows the first as it was, or says that it does not know it."""
     sales.set("a", "x", 1)
     made = sales.persist().revision
     first = store.commit([Write("sales", "a", b'{"x": 2}', made)])

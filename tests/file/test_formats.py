@@ -221,7 +221,7 @@ def test_what_a_format_cannot_hold_is_refused():
     ("suffix", "text", "says"),
     [
         (".json", "", "the file is empty; an empty JSON document is {}"),
-        (".json", '{\n  "a": 1,\n}', "line 3 column 1: this is not JSON: "),
+        (".json", '{\n  "a": 1,\n  b: 2}', "line 3 column 3: this is not JSON: "),
         (".json", '{"a": NaN}', "JSON has no number NaN"),
         (".json", '{"a": 1e999}', "JSON has no number"),
         (".json", b"\xff\xfe{}", "line 1: this is not UTF-8"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import random
 import threading
 import time
@@ -39,9 +40,12 @@ log = logging.getLogger("confo")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds of back-off: the bound of the first pause, doubled each time up to the last."""
-HERD_FAILURES = 5
-"""Where the back-off begins when a stream ends that had lived, at 3.2 seconds: all other clients have lost theirs at
-this moment too, and a server that restarts is back before the short pauses could tell them apart."""
+HERD_SECONDS = 2.2
+"""The bound of the first pause when a stream ends that had lived: all other clients have lost theirs at this moment
+too, and a server that restarts is back before the short pauses could tell them apart. Of 300 that come back at random
+moments of 2.2 seconds at most 10 % come within any 0.1 seconds (in 199 of 200 drawings), and half of them in 1.1."""
+HERD_FAILURES = math.log2(HERD_SECONDS / FIRST_PAUSE)
+"""Where on the way from the first bound to the last that is."""
 LONGEST_REFUSED_PAUSE = 30.0
 """Seconds, after the store refused the user: it will not change its mind soon, yet it may."""
 ALIVE_AFTER = 5.0
@@ -62,7 +66,7 @@ class Failure(NamedTuple):
     state: State
 
 
-def pause(failures: int, jitter: float, longest: float = LONGEST_PAUSE) -> float:
+def pause(failures: float, jitter: float, longest: float = LONGEST_PAUSE) -> float:
     """Return the seconds to wait after the n-th failure in a row (0 the first); ``jitter`` is a random 0 to 1.
 
     Full jitter: clients that lost one server together do not come back together.
@@ -70,7 +74,7 @@ def pause(failures: int, jitter: float, longest: float = LONGEST_PAUSE) -> float
     return jitter * min(longest, FIRST_PAUSE * 2.0 ** min(failures, 20))
 
 
-def failures_before(error: BaseException, failures: int, seconds: float, *, followed: bool) -> int:
+def failures_before(error: BaseException, failures: float, seconds: float, *, followed: bool) -> float:
     """Return how many failures in a row this one counts as coming after, by how long it took until it came.
 
     A stream that had lived begins anew, and its loss as one of many. So does an attempt that took long: it is a pause.
@@ -80,7 +84,7 @@ def failures_before(error: BaseException, failures: int, seconds: float, *, foll
     return HERD_FAILURES if followed and isinstance(error, BackendUnavailable) else 0
 
 
-def after_failure(error: BaseException, failures: int, jitter: float) -> Failure:
+def after_failure(error: BaseException, failures: float, jitter: float) -> Failure:
     """Decide what to do after the n-th failure in a row (0 the first); ``jitter`` is a random number of 0 to 1."""
     if isinstance(error, ResyncNeeded):
         return Failure(resync=True, pause=0.0 if failures == 0 else pause(failures, jitter), state=State.READY)
@@ -250,7 +254,7 @@ class Replica:
         self._thread.start()
 
     def _follow(self) -> None:
-        failures, resync = 0, self.view.source != "server"
+        failures, resync = 0.0, self.view.source != "server"
         while not self._closing.is_set():
             began = time.monotonic()
             try:
