@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from confo import CommitRefused, ConflictError, InvalidOption, RevisionNotFound, Write, extensions, hookimpl
+from confo import (
+    BackendFailure,
+    BackendUnavailable,
+    CommitRefused,
+    ConflictError,
+    InvalidOption,
+    PermissionDenied,
+    RevisionNotFound,
+    Write,
+    extensions,
+    hookimpl,
+)
 from confo.past import OUTSIDE
 
 
@@ -76,9 +87,9 @@ def test_pages(sales, story):
 
 def test_history_of_one_configuration(sales, story):
     """``config=`` leaves out the commits that did not touch it."""
-    assert [commit.revision for commit in sales.history(config="web")] == [story[3], story[2]]
+    assert [commit.revision for commit in sales.history(configuration="web")] == [story[3], story[2]]
     assert [commit.revision for commit in sales.history(limit=1, config="web", before=story[3])] == [story[2]]
-    assert sales.history(config="nothing") == []
+    assert sales.history(configuration="nothing") == []
 
 
 def test_another_process_wrote_it(sales, theirs, story):
@@ -303,7 +314,7 @@ def test_rollback(sales, theirs, story):
 
 def test_rollback_of_one_configuration(sales, story):
     """``config=`` leaves the others as they are."""
-    sales.rollback(story[2], config="web")
+    sales.rollback(story[2], configuration="web")
     sales.rollback(story[0], config="database", message="why")
     assert dict(sales) == {"web": {"workers": 4}, "database": STATES[0]["database"]}
     assert sales.history(limit=1)[0].message == "why"
@@ -406,3 +417,35 @@ def test_the_first_of_two_writes_outside(sales, store):
         with pytest.raises(RevisionNotFound, match=f"what a of sales was at revision {first} is not known"):
             sales.rollback(first)
         assert sales["a"] == {"x": 3, "y": 1}
+
+
+@pytest.mark.parametrize(
+    "says", ["cannot scan namespace '.history.sales' (no)", "no leader for namespace '.history.sales'"]
+)
+@pytest.mark.parametrize("error", [BackendUnavailable, PermissionDenied, BackendFailure])
+def test_errors_speak_of_the_namespace(sales, story, monkeypatch, error, says):
+    """What fails while the past is read names the namespace that was asked for, not the one of its records."""
+
+    def refuse(*_, **__):
+        raise error(says, namespace=".history.sales")
+
+    monkeypatch.setattr(sales._backend, "scan", refuse)
+    for call in (
+        sales.history,
+        lambda: sales.at(story[0]),
+        lambda: sales.blame("database"),
+        lambda: sales.rollback(story[0]),
+    ):
+        with pytest.raises(error, match="^cannot read the history of 'sales'") as caught:
+            call()
+        assert ".history" not in str(caught.value)
+        assert "scan" not in str(caught.value)
+        assert caught.value.namespace == "sales"
+
+
+def test_the_older_spelling(sales, story):
+    """``config`` is taken where ``configuration`` is."""
+    assert sales.history(config="web") == sales.history(configuration="web") == sales.history(20, "web")
+    assert sales.blame(config="database") == sales.blame(configuration="database") == sales.blame("database")
+    sales.rollback(story[2], config="web")
+    assert sales.rollback(story[2], configuration="web") is None

@@ -117,7 +117,7 @@ def test_rollback_makes_a_state_again(story, data):
             sales.rollback(revision)
             assert dict(sales.snapshot()) == states[revision]
         else:
-            with pytest.raises(RevisionNotFound, match=r"rollback\(revision, config=\.\.\.\)"):
+            with pytest.raises(RevisionNotFound, match=r"rollback\(revision, configuration=\.\.\.\)"):
                 sales.rollback(revision)
             assert dict(sales) == before
 

@@ -11,7 +11,7 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from confo import extensions
@@ -19,13 +19,11 @@ from confo.backend import ANY, Backend, Write
 from confo.changes import UNREADABLE, Document, Draft, OnConflict, collisions, merge, rebase, unchanged
 from confo.codec import FrozenDict, encode
 from confo.errors import (
-    BackendFailure,
     BackendUnavailable,
     Conflict,
     ConflictError,
     ConfoError,
     OutcomeUnknown,
-    PermissionDenied,
     TooLarge,
 )
 from confo.history import TRIMMED, Signature, op_id_of, record_write
@@ -33,7 +31,7 @@ from confo.model import Change, ChangeSet, Collision, Commit
 from confo.names import is_reserved
 from confo.outcome import After, after_error
 from confo.paths import shown as shown_field
-from confo.records import newest_revision
+from confo.records import looking_at_history, newest_revision
 from confo.replica import Replica, pause
 from confo.retention import Ledger
 from confo.sizes import fitted, named
@@ -44,6 +42,8 @@ LEARN_SECONDS = 30.0
 or another one leads, in less."""
 QUICK_RACES = 5
 """Races that are lost before a commit waits a moment between two attempts."""
+LOOKING = "commit to {}, whose history is looked at before"
+"""What cannot be done while the history cannot be read, in an error's words."""
 _PAUSE = threading.Event()  # never set: an interruptible wait
 
 
@@ -175,19 +175,8 @@ def _newest(backend: Backend, work: Work) -> int:
     """Return the revision of the newest record that a commit may have to sort after; 0 where the copy knows."""
     if work.ledger is None or work.replica.is_fresh:
         return 0
-    with _looking_at_history(work.replica.namespace):
+    with looking_at_history(work.replica.namespace, LOOKING):
         return newest_revision(backend, work.replica.namespace)
-
-
-@contextlib.contextmanager
-def _looking_at_history(namespace: str) -> Iterator[None]:
-    """Have an error say what the program asked for, which was no look at the history."""
-    try:
-        yield
-    except (BackendUnavailable, PermissionDenied, BackendFailure) as error:
-        error.args = (f"cannot commit to {namespace!r}, whose history is looked at before: {error}",)
-        error.namespace = namespace
-        raise
 
 
 def _take(work: Work, signature: Signature, on_conflict: OnConflict, newest: int) -> Pending:
@@ -278,7 +267,7 @@ def _trims(pending: Sequence[Pending], room: int) -> list[Write]:
     trims: list[Write] = []
     for one in pending:
         if one.changes and one.work.ledger is not None:
-            with _looking_at_history(one.replica.namespace):
+            with looking_at_history(one.replica.namespace, LOOKING):
                 trims += one.work.ledger.deletions(room - len(trims))
     return trims
 

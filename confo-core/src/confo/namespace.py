@@ -524,19 +524,28 @@ class Namespace(Mapping[str, FrozenDict]):
     # --- the past --------------------------------------------------------------------------------
 
     @shielded
-    def history(self, limit: int = 20, config: str | None = None, before: int | None = None) -> list[Commit]:
+    def history(
+        self,
+        limit: int = 20,
+        configuration: str | None = None,
+        before: int | None = None,
+        *,
+        config: str | None = None,
+    ) -> list[Commit]:
         """Return the last commits, newest first: of all configurations or of one, below the revision ``before``.
 
         Their changes have the fields that they changed. What was written outside Confo is a commit by
         ``<outside confo>``: with its documents where the store can still tell them, else with None for both.
-        ``before=`` the last one's revision gives the next page. Asks the store.
+        ``before=`` the last one's revision gives the next page. Asks the store. ``config`` is the older spelling of
+        ``configuration``.
         """
-        if config is not None:
-            check_configuration(config)
+        name = _either(configuration, config)
+        if name is not None:
+            check_configuration(name)
         _check_number("limit", limit)
         if before is not None:
             _check_number("before", before)
-        return self._past.commits(self._present(), limit, config, before)
+        return self._past.commits(self._present(), limit, name, before)
 
     @shielded
     def at(self, revision: int) -> Snapshot:
@@ -561,30 +570,33 @@ class Namespace(Mapping[str, FrozenDict]):
         return self._past.at(snapshot, revision)
 
     @shielded
-    def blame(self, config: str) -> dict[Field, Commit]:
+    def blame(self, configuration: str | None = None, *, config: str | None = None) -> dict[Field, Commit]:
         """Return, for each value of a configuration, the commit that gave it to it. Asks the store.
 
         The keys are names of fields, and paths for what lies in objects: ``("opts", "pool")``. Values
-        whose commit is not kept any more are left out.
+        whose commit is not kept any more are left out. ``config`` is the older spelling of ``configuration``.
         """
-        check_configuration(config)
-        return self._past.blame(self._present(), config)
+        name = check_configuration(_either(configuration, config))
+        return self._past.blame(self._present(), name)
 
     def rollback(
         self,
         revision: int,
-        config: str | None = None,
+        configuration: str | None = None,
         *,
         message: str | None = None,
         author: str | None = None,
         on_conflict: OnConflict = "raise",
+        config: str | None = None,
     ) -> Commit | None:
         """Commit the state of a former revision anew, of all configurations or of one; None if it is the present one.
 
         Nothing is rewritten: it is one more commit, which may be rolled back too. What others change meanwhile is
         merged by field, or raises ConflictError. What is staged stays staged. NotSupported without history,
         RevisionNotFound where the former state is not known, TooLarge when more differs than one commit can hold.
+        ``config`` is the older spelling of ``configuration``.
         """
+        only = _either(configuration, config)
         if self.ledger is None:
             raise NotSupported(
                 f"{self.name} on {self.backend_name} keeps no history to roll back by: load the backend with "
@@ -593,11 +605,11 @@ class Namespace(Mapping[str, FrozenDict]):
                 namespace=self.name,
             )
         past = self.at(revision)
-        if config is not None and check_configuration(config) not in past and config not in self.snapshot():
-            self.snapshot()[config]  # raises, with its name: it is neither here nor there
+        if only is not None and check_configuration(only) not in past and only not in self.snapshot():
+            self.snapshot()[only]  # raises, with its name: it is neither here nor there
         view = self._view
         with view.lock:
-            names = differing(past, view.entries, config)
+            names = differing(past, view.entries, only)
             drafts = {name: Draft(view.base(name), past.get(name)) for name in names}
         why = f"rollback to revision {revision}" if message is None else message
         return commit_together(self._backend, [self.work(drafts)], why, author, on_conflict)

@@ -16,7 +16,7 @@ from confo.errors import NotSupported, RevisionNotFound, UnreadableDocument
 from confo.history import Record, Signature, record_write
 from confo.model import OTHERWISE, Change, ChangeSet, Commit, Entry, Snapshot
 from confo.paths import Field, leaves
-from confo.records import Reader, Records, newest_revision, touches
+from confo.records import Reader, Records, looking_at_history, newest_revision, touches
 from confo.timeline import UNKNOWN, Known, Version, is_cut, is_told, version_at, versions, writer
 
 TOO_LARGE = "its values were too large to be kept beside the document in one commit, the record has their sha256"
@@ -164,7 +164,8 @@ def _unrecorded(records: Sequence[Record], entries: Mapping[str, Entry], config:
 
 def mark_end(backend: Backend, namespace: str, signature: Signature) -> None:
     """Write into a namespace's history, if it has one, that the namespace was deleted with all in it."""
-    newest = newest_revision(backend, namespace)
+    with looking_at_history(namespace, "delete namespace {}, whose history is looked at before"):
+        newest = newest_revision(backend, namespace)
     if newest:
         backend.commit([record_write(namespace, newest, signature, (), "end")])
 
@@ -178,7 +179,8 @@ def differing(past: Snapshot, now: Mapping[str, Entry], config: str | None) -> l
     if lost := [name for name in sorted(past.lost) if config in (None, name)]:
         raise RevisionNotFound(
             f"what {', '.join(lost)} of {past.namespace} was at revision {past.revision} is not known: "
-            f"{past.why_lost(lost[0])}. Look at one configuration at a time, as rollback(revision, config=...) does",
+            f"{past.why_lost(lost[0])}. Look at one configuration at a time, as rollback(revision, configuration=...) "
+            "does",
             namespace=past.namespace,
             configuration=lost[0],
             revision=past.revision,

@@ -6,12 +6,14 @@ namespace lagged, stands a little before its place: pages are read with some to 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from confo.backend import Backend
+from confo.errors import BackendFailure, BackendUnavailable, PermissionDenied
 from confo.history import TRIMMED, Record, name_before, parse
 from confo.model import Entry
 from confo.names import history_of
@@ -35,6 +37,7 @@ class Reader:
 
     def __init__(self, backend: Backend, namespace: str) -> None:
         self._backend = backend
+        self._owner = namespace
         self._namespace = history_of(namespace)
 
     def all(self, until: int) -> Records:
@@ -71,7 +74,24 @@ class Reader:
         return found
 
     def _scan(self, start: str, limit: int, *, reverse: bool = False) -> list[tuple[str, Entry]]:
-        return self._backend.scan(self._namespace, start=start, limit=limit, reverse=reverse)
+        with looking_at_history(self._owner, "read the history of {}"):
+            return self._backend.scan(self._namespace, start=start, limit=limit, reverse=reverse)
+
+
+@contextlib.contextmanager
+def looking_at_history(namespace: str, asked: str) -> Iterator[None]:
+    """Have an error say what the program asked for ("commit to {}"), not the name of its history's own namespace."""
+    try:
+        yield
+    except (BackendUnavailable, PermissionDenied, BackendFailure) as error:
+        place = history_of(namespace)
+        said = str(error).removeprefix(f"cannot scan namespace {place!r}")
+        reason = said if said != str(error) else f": {said}"
+        for told in (f"namespace {place!r}", repr(place)):  # a key or a path stays: who grants rights needs it
+            reason = reason.replace(told, f"the history of {namespace!r}")
+        error.args = (f"cannot {asked.format(repr(namespace))}{reason}",)
+        error.namespace = namespace
+        raise
 
 
 def touches(record: Record, config: str | None) -> bool:
