@@ -16,8 +16,6 @@ from confo.codec import MAX_BYTES, to_json
 from confo.errors import InvalidDocument
 from confo.packing import MOST_UNPACKED, Digest, digest, fit, unpack
 
-KEYS = 20_000  # bytes that ZooKeeper and etcd may need for keys, guards and what else is in a request
-
 
 def noise(size, seed=0):
     """Return a text of so many bytes that hardly gets smaller by compressing."""
@@ -63,14 +61,20 @@ def test_what_repeats_is_kept_whole(sales, store):
 
 
 def test_the_largest_that_fits(sales, store):
-    """A document as large as set() and the store take is committed and replaced, with its record."""
-    can = store.capabilities
-    most = min(MAX_BYTES, (can.max_commit_bytes or MAX_BYTES + KEYS) - KEYS)
+    """The largest document that set() takes is committed and replaced, with its record; one byte more is refused."""
+    most = min(MAX_BYTES, store.capabilities.max_value_bytes)
     for seed in (1, 2):
+        larger = {"page": noise(most - 10, seed)}
+        with pytest.raises(InvalidDocument, match=f"the limit is {most:,}"):
+            sales.set("web", larger)
+        with pytest.raises(InvalidDocument, match=f"the limit is {most:,}"), sales.edit() as draft:
+            draft["web"] = larger
+        assert sales.staged == []
         sales.set("web", {"page": noise(most - 11, seed)})
         commit = sales.persist()
         assert sales.history(limit=1)[0].op_id == commit.op_id
         assert sales.history(limit=1)[0].changes[0].fields == ("page",)
+        assert sales.get("web", "page") == noise(most - 11, seed)
 
 
 def test_fields_by_the_thousand(sales):

@@ -164,8 +164,15 @@ def to_json(value: JSON) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
-def freeze(value: object, *, namespace: str, configuration: str, field: str | tuple[str, ...] | None = None) -> JSON:
-    """Return a frozen copy of a value that is JSON, or raise InvalidDocument naming the place in it.
+def freeze(
+    value: object,
+    *,
+    namespace: str,
+    configuration: str,
+    field: str | tuple[str, ...] | None = None,
+    most: int = MAX_BYTES,
+) -> JSON:
+    """Return a frozen copy of a value that is JSON, of at most so many bytes; InvalidDocument names the place in it.
 
     Tuples become lists, as in json; subclasses (an enum of str, say) become the plain type they extend.
     """
@@ -175,8 +182,8 @@ def freeze(value: object, *, namespace: str, configuration: str, field: str | tu
             raise _Refused(f"it is nested deeper than {MAX_DEPTH} levels")
         frozen = _freeze(value, ".".join(path), len(path) + 1)
         size = len(to_json(frozen))
-        if size > MAX_BYTES:
-            raise _Refused(f"{size:,} bytes as JSON, the limit is {MAX_BYTES:,}")
+        if size > (limit := min(most, MAX_BYTES)):
+            raise _Refused(f"{size:,} bytes as JSON, the limit is {limit:,}; split it into several configurations")
         return frozen
     except UnicodeEncodeError:
         reason = "a text in it has a lone surrogate, which UTF-8 cannot carry"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, overload
 
 from confo.changes import UNREADABLE, Document, Draft
-from confo.codec import thaw
+from confo.codec import MAX_BYTES, thaw
 from confo.edits import Edit, with_document, with_field, without_document, without_field
 from confo.errors import Closed, ConfigurationNotFound, FieldNotFound, InvalidName
 from confo.hints import instead, listed
@@ -28,8 +28,9 @@ class Editor(MutableMapping[str, Any]):
     ``already_so`` is True of one that was not made, as the block wrote nothing new.
     """
 
-    def __init__(self, snapshot: Snapshot, *, reads: bool = False) -> None:
+    def __init__(self, snapshot: Snapshot, *, reads: bool = False, most: int = MAX_BYTES) -> None:
         self._snapshot = snapshot
+        self.most = most
         self._reads = reads
         self._pages: dict[str, _Page] = {}
         self._over = False
@@ -61,7 +62,7 @@ class Editor(MutableMapping[str, Any]):
 
     def __setitem__(self, name: str, document: Mapping[str, Any]) -> None:
         """Replace a whole document, also one that cannot be read, or create it."""
-        self.write(name, (), with_document(self.namespace, name, document))
+        self.write(name, (), with_document(self.namespace, name, document, most=self.most))
 
     def __delitem__(self, name: str) -> None:
         """Delete a configuration, also one that cannot be read; ConfigurationNotFound."""
@@ -214,7 +215,8 @@ class DocumentEditor(MutableMapping[str, Any]):
         """Set a field, or what stands at a path."""
         path = (*self._path, *as_path(field))
         self._editor.object(self._name, self._path)
-        self._editor.write(self._name, path, with_field(self._editor.namespace, self._name, path, value))
+        editor = self._editor
+        editor.write(self._name, path, with_field(editor.namespace, self._name, path, value, editor.most))
 
     def __delitem__(self, field: Field) -> None:
         """Delete a field; FieldNotFound."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from confo.changes import Document
-from confo.codec import FrozenDict, freeze
+from confo.codec import MAX_BYTES, FrozenDict, freeze
 from confo.errors import InvalidDocument
 from confo.model import MISSING
 from confo.names import check_configuration
@@ -15,15 +15,16 @@ from confo.paths import Field, NotAnObject, as_field, as_path, put, shown
 Edit: TypeAlias = Callable[[Document | None], Document | None]
 
 
-def with_field(namespace: str, configuration: str, field: Field, value: object) -> Edit:
+def with_field(namespace: str, configuration: str, field: Field, value: object, most: int = MAX_BYTES) -> Edit:
     """Return the edit that sets a field, or what stands at a path; InvalidName or InvalidDocument.
 
-    Objects on the way that are not there are made. What is there and no object is not written over.
+    Objects on the way that are not there are made. What is there and no object is not written over. ``most`` is how
+    many bytes the store takes.
     """
     check_configuration(configuration)
     path = as_path(field)
     place: Any = {"namespace": namespace, "configuration": configuration, "field": as_field(path)}
-    frozen = freeze(value, **place)
+    frozen = freeze(value, **place, most=most)
     for name in path:
         if not name.isascii():  # its name is text of the document too
             freeze({name: None}, namespace=namespace, configuration=configuration)
@@ -44,8 +45,13 @@ def with_field(namespace: str, configuration: str, field: Field, value: object) 
     return edit
 
 
-def with_document(namespace: str, configuration: str, document: object, value: object = None) -> Edit:
-    """Return the edit that replaces the whole document; ``value`` is what stood where a field's value would."""
+def with_document(
+    namespace: str, configuration: str, document: object, value: object = None, most: int = MAX_BYTES
+) -> Edit:
+    """Return the edit that replaces the whole document; ``value`` is what stood where a field's value would.
+
+    ``most`` is how many bytes the store takes; InvalidDocument beyond.
+    """
     check_configuration(configuration)
     place: Any = {"namespace": namespace, "configuration": configuration}
     where, kind = f"{namespace}/{configuration}", type(document).__name__
@@ -61,7 +67,7 @@ def with_document(namespace: str, configuration: str, document: object, value: o
             "set(configuration, field, value)",
             **place,
         )
-    frozen: FrozenDict = freeze(document, **place)
+    frozen: FrozenDict = freeze(document, **place, most=most)
     return lambda _: frozen
 
 

@@ -294,14 +294,14 @@ class Namespace(Mapping[str, FrozenDict]):
                     namespace=self.name,
                     configuration=name,
                 )
-            self._view.stage(name, with_field(self.name, name, field, value))  # type: ignore[arg-type] # checked in it
+            self._view.stage(name, with_field(self.name, name, field, value, self._most()))  # type: ignore[arg-type] # checked in it
         else:
-            edit = with_document(self.name, name, field, value)  # type: ignore[arg-type] # checked in it
+            edit = with_document(self.name, name, field, value, self._most())  # type: ignore[arg-type] # checked in it
             self._view.stage(name, edit, whole=True)  # type: ignore[arg-type] # checked in it
 
     def setdefault(self, configuration: str, document: Mapping[str, Any]) -> FrozenDict:
         """Stage a whole document if there is none of this name, and return the one that is there then."""
-        edit = with_document(self.name, configuration, document)
+        edit = with_document(self.name, configuration, document, most=self._most())
         self._view.stage(configuration, lambda found: edit(None) if found is None else found)
         return self._view.document(configuration)
 
@@ -616,6 +616,10 @@ class Namespace(Mapping[str, FrozenDict]):
 
     # --- inside ----------------------------------------------------------------------------------
 
+    def _most(self) -> int:
+        """Return the bytes of the largest document that can be committed."""
+        return self._backend.capabilities.max_value_bytes
+
     def staged_work(self, configuration: str | None = None) -> Work:
         """Return what a commit is to take along of what is staged here; for the core.
 
@@ -656,7 +660,7 @@ class Namespace(Mapping[str, FrozenDict]):
 
         def begin() -> Editor:
             self._view.check_open()
-            return Editor(self._view.snapshot(), reads=reads)
+            return Editor(self._view.snapshot(), reads=reads, most=self._most())
 
         def finish(editor: Editor) -> Commit:
             drafts = editor.end()

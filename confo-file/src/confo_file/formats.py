@@ -19,6 +19,8 @@ from confo_file.texts import json_text
 from confo_file.texts.problem import Problem
 from confo_file.texts.wrapping import Wrapping, unwrap
 
+LARGEST = 1024 * 1024
+"""Bytes of the largest JSON text that the core reads as a document; its own, without blanks, are no larger."""
 _TEXTS = {".yaml": "yaml_text", ".yml": "yaml_text", ".toml": "toml_text"}
 
 
@@ -82,7 +84,8 @@ def _json_bytes(old: bytes | None, data: bytes, wanted: dict[str, Any]) -> bytes
         if old is not None:
             text, wrapping = unwrap(old)
             there = json_text.load(text)
-    return wrapping.wrap(json_text.edit(text, wanted) if isinstance(there, dict) else json_text.new(wanted))
+    written = wrapping.wrap(json_text.edit(text, wanted) if isinstance(there, dict) else json_text.new(wanted))
+    return written if len(written) <= LARGEST else data  # without blanks, as nobody could read it any more
 
 
 def _is_the_cores(data: bytes, wanted: dict[str, Any]) -> bool:
