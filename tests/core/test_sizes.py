@@ -101,7 +101,7 @@ def test_a_commit_that_is_too_large_names_the_largest(sales, store):
     assert sales.snapshot().revision == revision
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=6)
 @given(st.lists(st.tuples(st.integers(-40, 0), st.booleans()), min_size=2, max_size=4))
 def test_sizes_near_the_limits(steps):
     """Whatever set() takes is committed, and each state is known, or its loss is said with the reason."""

@@ -71,7 +71,7 @@ def pause(failures: float, jitter: float, longest: float = LONGEST_PAUSE) -> flo
 
     Full jitter: clients that lost one server together do not come back together.
     """
-    return jitter * min(longest, FIRST_PAUSE * 2.0 ** min(failures, 20))
+    return jitter * min(longest, FIRST_PAUSE * math.exp2(min(failures, 20.0)))
 
 
 def failures_before(error: BaseException, failures: float, seconds: float, *, followed: bool) -> float:
