@@ -166,6 +166,15 @@ def kinds_of(asked: Kinds) -> tuple[Kind, ...]:
     return tuple(kind for kind in KINDS if kind in words)
 
 
+def check_wait(revision: object, timeout: object) -> None:
+    """Raise InvalidOption for what cannot be waited for."""
+    if not isinstance(revision, int) or isinstance(revision, bool) or revision < 0:
+        got = revision if type(revision) is int else f"a {type(revision).__name__}"
+        raise InvalidOption(f"wait_for() waits for a revision, such as persist().revision, not for {got}")
+    if not isinstance(timeout, (int, float)) or isinstance(timeout, bool):
+        raise InvalidOption(f"timeout is a number of seconds, not a {type(timeout).__name__}")
+
+
 class Mailbox:
     """A bounded queue of notices; beyond its capacity it keeps one a configuration, and says so in their count.
 
@@ -286,8 +295,9 @@ class Subscription:
     def wait_for(self, revision: int, timeout: float = 5.0) -> bool:
         """Wait until the callback has run for every event up to this revision; False after ``timeout`` seconds.
 
-        NotSupported in the callback itself, which would wait for its own end.
+        NotSupported in the callback itself, which would wait for its own end; InvalidOption for what is no revision.
         """
+        check_wait(revision, timeout)
         until = time.monotonic() + timeout
         self._refuse_itself("wait_for")
         return self._reached(revision, timeout) and self.drain(max(0.0, until - time.monotonic()))

@@ -30,7 +30,7 @@ from confo.errors import (
     OutcomeUnknown,
     RevisionNotFound,
 )
-from confo.events import Changes, Event, Interest, Kind, Kinds, Subscription, kinds_of
+from confo.events import Changes, Event, Interest, Kind, Kinds, Subscription, check_wait, kinds_of
 from confo.hints import instead
 from confo.history import Signature
 from confo.model import MISSING, ChangeSet, Commit, Snapshot, Status
@@ -248,7 +248,11 @@ class Namespace(Mapping[str, FrozenDict]):
 
     @shielded
     def wait_for(self, revision: int, timeout: float = 5.0) -> bool:
-        """Wait until the local copy has reached this revision; False after ``timeout`` seconds."""
+        """Wait until the local copy has reached this revision; False after ``timeout`` seconds.
+
+        InvalidOption for what is no revision.
+        """
+        check_wait(revision, timeout)
         self._view.check_open()
         return self._replica.wait_for(revision, timeout)
 
