@@ -8,15 +8,19 @@ from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPConnection
 from typing import Any
 
+import grpc
 import pytest
 
 from confo import Backend
 from confo_etcd import EtcdBackend
+from confo_etcd.connection import Connection
 from confo_testkit.contract import (
     BackendContract,
     CompactionContract,
     ConnectionContract,
     CredentialsContract,
+    DriverContract,
+    HeartbeatContract,
     OutOfBandContract,
     RestartContract,
 )
@@ -63,8 +67,34 @@ def _coded(data: bytes) -> str:
     return b64encode(data).decode()
 
 
-class TestEtcdContract(BackendContract, OutOfBandContract, ConnectionContract, CompactionContract, CredentialsContract):
+class Reset(grpc.RpcError):
+    """What gRPC raises when a connection is reset under a call."""
+
+    def code(self) -> grpc.StatusCode:
+        """Return that nobody knows what became of it."""
+        return grpc.StatusCode.UNAVAILABLE
+
+    def details(self) -> str:
+        """Return gRPC's words."""
+        return "Stream removed"
+
+
+class TestEtcdContract(
+    BackendContract,
+    OutOfBandContract,
+    ConnectionContract,
+    CompactionContract,
+    CredentialsContract,
+    HeartbeatContract,
+    DriverContract,
+):
     """Every promise of the seam, on each version of etcd, by a connection that can be cut."""
+
+    @pytest.fixture
+    def heartbeat(self, monkeypatch: pytest.MonkeyPatch) -> float:
+        """Give signs of life more often."""
+        monkeypatch.setattr("confo_etcd.watch.PROGRESS_PERIOD", 0.1)
+        return 0.1
 
     @pytest.fixture
     def proxy(self, server: EtcdServer) -> Iterator[Proxy]:
@@ -96,6 +126,24 @@ class TestEtcdContract(BackendContract, OutOfBandContract, ConnectionContract, C
             return proxy.reopen
 
         return cut
+
+    @pytest.fixture
+    def failing(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+        """Have gRPC's next transaction end with an error, before or after the server was asked."""
+        call = Connection.call
+
+        def fail(moment: str) -> None:
+            def once(self: Connection, method: str, *rest: Any) -> Any:
+                if method != "Txn":
+                    return call(self, method, *rest)
+                monkeypatch.setattr(Connection, "call", call)
+                if moment == "after":
+                    call(self, method, *rest)
+                raise Reset
+
+            monkeypatch.setattr(Connection, "call", once)
+
+        return fail
 
     @pytest.fixture
     def compact(self, server: EtcdServer, backend: Backend) -> Callable[[], None]:

@@ -13,6 +13,7 @@ from confo_testkit.contract import (
     BackendContract,
     CompactionContract,
     CredentialsContract,
+    HeartbeatContract,
     OutOfBandContract,
 )
 
@@ -40,8 +41,14 @@ class Shell:
         return self._root / namespace / f"{name}.json"
 
 
-class TestFileContract(BackendContract, OutOfBandContract, CompactionContract, CredentialsContract):
+class TestFileContract(BackendContract, OutOfBandContract, CompactionContract, CredentialsContract, HeartbeatContract):
     """Every promise of the seam, on a folder of the test's own."""
+
+    @pytest.fixture
+    def heartbeat(self, monkeypatch: pytest.MonkeyPatch) -> float:
+        """Give signs of life more often."""
+        monkeypatch.setattr("confo_file.watch.HEARTBEAT_SECONDS", 0.1)
+        return 0.1
 
     @pytest.fixture
     def credentials(self, root: Path) -> Mapping[str, object]:

@@ -10,7 +10,13 @@ import pytest
 from confo import ANY, Backend, Write
 from confo_memory import MemoryBackend
 from confo_memory.store import Store, open_store
-from confo_testkit.contract import BackendContract, CompactionContract, CredentialsContract, OutOfBandContract
+from confo_testkit.contract import (
+    BackendContract,
+    CompactionContract,
+    CredentialsContract,
+    HeartbeatContract,
+    OutOfBandContract,
+)
 
 
 class StoreItself:
@@ -33,8 +39,16 @@ class StoreItself:
         return None if entry is None else entry.data
 
 
-class TestMemoryContract(BackendContract, OutOfBandContract, CompactionContract, CredentialsContract):
+class TestMemoryContract(
+    BackendContract, OutOfBandContract, CompactionContract, CredentialsContract, HeartbeatContract
+):
     """Every promise of the seam, on a shared store of its own."""
+
+    @pytest.fixture
+    def heartbeat(self, monkeypatch: pytest.MonkeyPatch) -> float:
+        """Give signs of life more often."""
+        monkeypatch.setattr("confo_memory.backend.HEARTBEAT_SECONDS", 0.1)
+        return 0.1
 
     @pytest.fixture
     def credentials(self) -> Mapping[str, object]:

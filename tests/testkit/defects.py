@@ -10,7 +10,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from confo import ANY, BackendUnavailable, Batch, Conflict, Entry, ResyncNeeded, Snapshot, TooLarge, Watch
+from confo import (
+    ANY,
+    BackendUnavailable,
+    Batch,
+    Conflict,
+    Entry,
+    OutcomeUnknown,
+    ResyncNeeded,
+    Snapshot,
+    TooLarge,
+    Watch,
+)
 from confo_memory import MemoryBackend
 from confo_memory.backend import MemoryWatch
 from confo_testkit.faults import FaultyBackend
@@ -381,6 +392,14 @@ class RepeatedEvent(Telling):
         return [batch, batch]
 
 
+class RepeatsNowAndThen(Telling):
+    """Tells one commit in a hundred again, when the next has been told."""
+
+    def change(self, batch):
+        before, self.before = getattr(self, "before", batch), batch
+        return [batch, before] if batch.revision % 100 == 0 else [batch]
+
+
 class SwallowedDelete(Telling):
     """Does not tell of deletions."""
 
@@ -469,6 +488,53 @@ class NoSignOfLife(MemoryBackend):
         watch = super().watch(namespace, after)
         watch._begun = True  # type: ignore[attr-defined]
         return watch
+
+
+class OneSignOfLife(MemoryBackend):
+    """Says at its beginning that it stands, and never again."""
+
+    def watch(self, namespace, after):
+        return ChangedSign(super().watch(namespace, after))
+
+
+class ChangedSign(ChangedWatch):
+    """Leaves out every empty batch but the first."""
+
+    def __init__(self, inner):
+        super().__init__(inner, lambda batch: [batch])
+        self.told = False
+
+    def __next__(self):
+        while True:
+            batch = super().__next__()
+            if batch.entries or not self.told:
+                self.told = True
+                return batch
+
+
+class ChokesOnGarbage(MemoryBackend):
+    """Cannot load a namespace in which anything is no JSON."""
+
+    def load(self, namespace):
+        snapshot = super().load(namespace)
+        for entry in snapshot.entries.values():
+            json.loads(entry.data)
+        return snapshot
+
+
+class EmptiesGarbage(MemoryBackend):
+    """Hands over an empty document for what is none."""
+
+    def load(self, namespace):
+        snapshot = super().load(namespace)
+        entries = {name: self.mended(entry) for name, entry in snapshot.entries.items()}
+        return Snapshot(namespace, snapshot.revision, entries)
+
+    def mended(self, entry):
+        with suppress(ValueError):
+            if isinstance(json.loads(entry.data), dict):
+                return entry
+        return Entry(b"{}", entry.revision)
 
 
 class SilentCompaction(MemoryBackend):
@@ -673,6 +739,16 @@ class DeniesWhatHappened(FaultyBackend):
         revision = self.inner.commit(writes)
         self._check_up()
         return revision
+
+
+class LostIsNotDone(FaultyBackend):
+    """Says of a commit that the driver lost in flight that it did not happen."""
+
+    def commit(self, writes):
+        try:
+            return super().commit(writes)
+        except OutcomeUnknown as error:
+            raise BackendUnavailable(str(error)) from None
 
 
 class SilentEnd(FaultyBackend):

@@ -53,6 +53,7 @@ CAUGHT = {  # on memory: defect -> the tests that must fail, and do
     defects.ScanWithoutReverse: [SCAN],
     defects.TornBatch: [IN_ORDER, "test_watch_tells_whole_commits"],
     defects.RepeatedEvent: [IN_ORDER, "test_watch_resumes"],
+    defects.RepeatsNowAndThen: ["test_watch_tells_a_long_stream"],
     defects.SwallowedDelete: ["test_watch_tells_deletions", "test_deleted_namespace_is_told"],
     defects.MissesWhatIsMadeAgain: ["test_watch_misses_nothing_that_is_made_again"],
     defects.ReorderedBatches: [IN_ORDER],
@@ -63,6 +64,9 @@ CAUGHT = {  # on memory: defect -> the tests that must fail, and do
     defects.WatchesTheFuture: ["test_watch_from_the_future"],
     defects.TellsOthers: ["test_watch_tells_only_its_namespace"],
     defects.NoSignOfLife: ["test_watch_gives_a_sign_of_life"],
+    defects.OneSignOfLife: ["test_a_quiet_watch_gives_signs_of_life"],
+    defects.ChokesOnGarbage: ["test_others_garbage_costs_itself"],
+    defects.EmptiesGarbage: ["test_others_garbage_costs_itself"],
     defects.SilentCompaction: ["test_a_watch_from_before_a_compaction"],
     defects.DeafWatch: ["test_watch_closes_from_another_thread"],
     defects.ErrorAtClose: ["test_watch_closes_from_another_thread", "test_close_ends_watches"],
@@ -85,6 +89,7 @@ CAUGHT_WHEN_CUT = {  # on a faulty backend that can be taken down
     defects.HangsWhenDown: ["test_reads_without_a_connection", "test_a_commit_without_a_connection"],
     defects.DriversErrorWhenDown: ["test_reads_without_a_connection", "test_namespaces_without_a_connection"],
     defects.DeniesWhatHappened: ["test_a_commit_without_a_connection"],
+    defects.LostIsNotDone: ["test_a_failing_driver_is_told_truly"],
     defects.SilentEnd: ["test_a_watch_that_loses_its_connection"],
     defects.ResyncAtEveryBreak: ["test_a_watch_that_loses_its_connection"],
 }
@@ -171,6 +176,6 @@ def test_without_a_defect_all_is_well(run):
 
 def test_every_defect_is_tried():
     """A defect that is in no table would be found by nobody."""
-    helpers = {defects.Telling, defects.ChangedWatch, defects.ChangedClose, defects.RaisingEnd}
+    helpers = {defects.Telling, defects.ChangedWatch, defects.ChangedSign, defects.ChangedClose, defects.RaisingEnd}
     classes = {it for _, it in inspect.getmembers(defects, inspect.isclass) if it.__module__ == defects.__name__}
     assert classes - helpers == CAUGHT.keys() | CAUGHT_WHEN_CUT.keys()

@@ -21,7 +21,7 @@ from confo import (
     Write,
 )
 from confo_memory import MemoryBackend
-from confo_testkit.contract import BackendContract, CompactionContract, ConnectionContract, Reader
+from confo_testkit.contract import BackendContract, CompactionContract, ConnectionContract, DriverContract, Reader
 from confo_testkit.faults import BatchFault, CommitFault, FaultyBackend
 
 SECONDS = 10.0
@@ -71,7 +71,7 @@ def put(store, name="n", data=b"{}"):
     return Batch(revision, {name: None if data is None else Entry(data, revision)})
 
 
-class TestPassesOn(BackendContract, ConnectionContract, CompactionContract):
+class TestPassesOn(BackendContract, ConnectionContract, CompactionContract, DriverContract):
     """Without faults announced, a faulty backend around a backend that keeps the contract keeps it."""
 
     @pytest.fixture
@@ -101,6 +101,12 @@ class TestPassesOn(BackendContract, ConnectionContract, CompactionContract):
             return lambda: [backend.come_back() for backend in made]
 
         return cut
+
+    @pytest.fixture
+    def failing(self, made):
+        """Lose the next commit, or its answer."""
+        faults = {"before": CommitFault.UNAVAILABLE, "after": CommitFault.LOST_AFTER}
+        return lambda moment: made[0].next_commits(faults[moment])
 
     @pytest.fixture
     def compact(self, made):

@@ -18,7 +18,7 @@ class TestIt(BackendContract):
         name = uuid.uuid4().hex
         return lambda: MemoryBackend.open({"store": name})
 """
-COUNT = 78  # test functions of BackendContract; grows with it, and so does CONTRACT_VERSION if it asks for more
+COUNT = 79  # test functions of BackendContract; grows with it, and so does CONTRACT_VERSION if it asks for more
 ME = "confo-memory 1.0.0.dev0 (MemoryBackend)"
 
 
@@ -49,6 +49,43 @@ class TestAgain(TestIt, CompactionContract):
         return backend.store.compact
 """
     assert say(CONTRACT + more) == [f"{ME} passes confo contract 1"]
+
+
+SERVERS = CONTRACT.replace(
+    "class TestIt",
+    """@pytest.fixture(params=["new", "old"])
+def server(request):
+    if request.param == "old":
+        MISSING
+    return request.param
+
+class TestIt""",
+).replace("def open_backend(self)", "def open_backend(self, server)")
+
+
+def test_a_server_that_is_missing(say):
+    """Where one of two servers is not here, the verdict on the other stands; tests count by name, for each server."""
+    skipping = SERVERS.replace("MISSING", "pytest.skip('it is not here')")
+    assert say(skipping) == [
+        f"{ME} on new passes confo contract 1",
+        f"{ME} on old ran 0 of {COUNT} tests of confo contract 1",
+    ]
+
+
+def test_two_servers(say):
+    """A backend that says the same on every server is one line; else each server has its own."""
+    assert say(SERVERS.replace("MISSING", "pass")) == [f"{ME} passes confo contract 1"]
+    failing = (
+        SERVERS.replace("MISSING", "pass")
+        + """
+    def test_close(self, backend, server):
+        assert server == "new"
+"""
+    )
+    assert say(failing) == [
+        f"{ME} on new ran {COUNT - 1} of {COUNT} tests of confo contract 1",
+        f"{ME} on old fails confo contract 1: 1 of {COUNT}",
+    ]
 
 
 @pytest.mark.parametrize(

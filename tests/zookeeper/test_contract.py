@@ -12,6 +12,7 @@ from confo_testkit.contract import (
     BackendContract,
     ConnectionContract,
     CredentialsContract,
+    HeartbeatContract,
     OutOfBandContract,
     RestartContract,
 )
@@ -45,8 +46,16 @@ class Plain:
         return self._client.get(path)[0] if self._client.exists(path) else None
 
 
-class TestZookeeperContract(BackendContract, OutOfBandContract, ConnectionContract, CredentialsContract):
+class TestZookeeperContract(
+    BackendContract, OutOfBandContract, ConnectionContract, CredentialsContract, HeartbeatContract
+):
     """Every promise of the seam, by a connection that can be cut."""
+
+    @pytest.fixture
+    def heartbeat(self, monkeypatch: pytest.MonkeyPatch) -> float:
+        """Give signs of life more often."""
+        monkeypatch.setattr("confo_zookeeper.watch.QUIET_SECONDS", 0.1)
+        return 0.1
 
     @pytest.fixture
     def proxy(self, server: ZooServer) -> Iterator[Proxy]:

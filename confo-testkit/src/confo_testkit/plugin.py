@@ -1,7 +1,8 @@
 """The pytest plugin that says of each backend whether it passes the contract; installed with this distribution.
 
-What it counts are the contract's test functions: one that ran for several servers passed if it did for each. A run of
-only some of them, or with one replaced by a subclass, claims nothing.
+What it counts are the contract's test functions, for each server of a fixture with ``params`` by itself: where all say
+the same there is one line, and a server that is missing takes nothing from the others. A run of only some of the tests,
+or with one replaced by a subclass, claims nothing.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             "tests": own,
             "whole": any(base.__name__ == "BackendContract" for base in item.cls.__mro__),
             "left_out": sorted({*replaced, *item.config.stash[_COLLECTED].get(place[0], [])}),
+            "on": _servers(item),
             "backend": None if backend is None else _identity(type(backend)),
         }
         setattr(report, _ATTRIBUTE, facts)
@@ -91,10 +93,21 @@ def _verdicts(reports: list[pytest.TestReport], contract: int) -> Iterator[tuple
         by_backend.setdefault(identities.get(test_class, test_class), []).append(report)
     for who, theirs in by_backend.items():
         name = who if isinstance(who, str) else describe(*who)
-        yield (
-            name,
-            *_verdict([(report, getattr(report, _ATTRIBUTE)) for report in theirs], f"confo contract {contract}"),
-        )
+        found = {
+            on: _verdict([(report, getattr(report, _ATTRIBUTE)) for report in some], f"confo contract {contract}")
+            for on, some in _by_server(theirs).items()
+        }
+        if len(set(found.values())) == 1:
+            yield name, *next(iter(found.values()))
+        else:
+            for on, verdict in found.items():
+                yield f"{name} on {on}", *verdict
+
+
+def _by_server(reports: list[pytest.TestReport]) -> dict[str, list[pytest.TestReport]]:
+    """Return the reports of each server; those of no server in particular are of each."""
+    servers = dict.fromkeys(on for report in reports if (on := getattr(report, _ATTRIBUTE)["on"])) or {"": None}
+    return {on: [report for report in reports if getattr(report, _ATTRIBUTE)["on"] in ("", on)] for on in servers}
 
 
 def _verdict(reports: list[tuple[pytest.TestReport, dict[str, Any]]], contract: str) -> tuple[bool | None, str]:
@@ -121,6 +134,16 @@ def _place(item: pytest.Item) -> tuple[str, str] | None:
         return None
     name = item.originalname
     return (item.parent.nodeid, name) if name in _contract_tests(item.cls)[0] else None
+
+
+def _servers(item: pytest.Function) -> str:
+    """Return what the fixtures of a test were given by their ``params``: the server that it runs on."""
+    callspec = getattr(item, "callspec", None)
+    if callspec is None:
+        return ""
+    given = [mark.args[0] for mark in item.iter_markers("parametrize") if mark.args]
+    own = {name.strip() for names in given for name in (names.split(",") if isinstance(names, str) else names)}
+    return ", ".join(str(value) for name, value in callspec.params.items() if name not in own)
 
 
 def _contract_tests(cls: type) -> tuple[list[str], list[str]]:

@@ -12,7 +12,8 @@ and what is not declared must be refused:
 
 No test is ever skipped. What can be tried only with more than ``open_backend`` stands in a class of its own, to be
 added to the bases: ``OutOfBandContract`` (fixture ``outside``), ``ConnectionContract`` (``cut``),
-``CompactionContract`` (``compact``), ``RestartContract`` (``restart``), ``CredentialsContract`` (``credentials``).
+``CompactionContract`` (``compact``), ``RestartContract`` (``restart``), ``CredentialsContract`` (``credentials``),
+``HeartbeatContract`` (``heartbeat``), ``DriverContract`` (``failing``).
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from __future__ import annotations
 from confo_testkit.contract.additions import (
     CompactionContract,
     CredentialsContract,
+    HeartbeatContract,
     OutOfBandContract,
     Outside,
     RestartContract,
 )
 from confo_testkit.contract.base import CONTRACT_VERSION, Contract, Reader
 from confo_testkit.contract.committing import CommittingContract
-from confo_testkit.contract.connection import ConnectionContract
+from confo_testkit.contract.connection import ConnectionContract, DriverContract
 from confo_testkit.contract.editing import EditingContract
 from confo_testkit.contract.lifecycle import LifecycleContract
 from confo_testkit.contract.namespaces import NamespacesContract
@@ -41,6 +43,8 @@ __all__ = [
     "ConnectionContract",
     "Contract",
     "CredentialsContract",
+    "DriverContract",
+    "HeartbeatContract",
     "OutOfBandContract",
     "Outside",
     "Reader",

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import pytest
 
-from confo import Backend, Conflict, ConfoError, CredentialsError, ResyncNeeded, Write
-from confo_testkit.contract.base import Contract, Follow, error_of_watch, pushed, put, resumed, soon
+from confo import Backend, Conflict, ConfoError, CredentialsError, Entry, ResyncNeeded, Write
+from confo_testkit.contract.base import Contract, Follow, apply, error_of_watch, pushed, put, resumed, soon
 
 
 class Outside(Protocol):
@@ -92,6 +92,52 @@ class OutOfBandContract(Contract):
             assert heard == told
         else:  # what came and went within one batch is not told
             assert [one for one in heard if one[0] == "b"] == [one for one in told if one[0] == "b"]
+
+    @pushed
+    @pytest.mark.parametrize("garbage", [b"", b"{", b"\xff\xfe\x00", b"[1, 2]", b'{"x": NaN}', b"\n"])
+    def test_others_garbage_costs_itself(
+        self, backend: Backend, outside: Outside, follow: Follow, garbage: bytes
+    ) -> None:
+        """What another tool wrote and no document is: it is handed over as it is, and all else goes on as before."""
+        good = put(backend, b'{"x": 1}', "good")
+        start = backend.load("sales").revision
+        reader = follow(backend, "sales", start)
+        reader.wait_for_sign()
+        outside.put("sales", "bad", garbage)
+        after = put(backend, b'{"x": 2}', "later")
+        state: dict[str, Entry] = {}
+        for batch in reader.wait_until(after.revision):
+            apply(state, batch.entries)
+        assert state["later"].data == b'{"x": 2}', "the watch does not go on beside it"
+        entries = backend.load("sales").entries
+        assert {name: entries[name].data for name in ("good", "later")} == {"good": b'{"x": 1}', "later": b'{"x": 2}'}
+        assert entries["good"].revision == good.revision
+        assert backend.read("sales", ["good", "bad"])["good"] == entries["good"]
+        assert dict(backend.scan("sales"))["later"] == entries["later"]
+        seen = [found["bad"] for found in (entries, backend.read("sales", ["bad"])) if "bad" in found]
+        assert all(one.data == garbage or one.problem for one in seen), "it is another document than what is there"
+        if seen:
+            backend.commit([Write("sales", "bad", b'{"x": 3}', seen[0].revision)])
+            assert outside.get("sales", "bad") == b'{"x": 3}', "it cannot be mended"
+
+
+class HeartbeatContract(Contract):
+    """A watch to which nothing happens says now and then that it stands: else nobody knows how old a read is."""
+
+    @pytest.fixture
+    def heartbeat(self) -> float:
+        """Shorten the time between two signs of life, before the backend is opened, and return it in seconds."""
+        raise NotImplementedError("give your subclass a fixture heartbeat")
+
+    @pushed
+    def test_a_quiet_watch_gives_signs_of_life(self, heartbeat: float, backend: Backend, follow: Follow) -> None:
+        """A quiet watch gives an empty batch again and again, not at its beginning only."""
+        start = backend.load("sales").revision
+        reader = follow(backend, "sales", start)
+        reader.wait_for_signs(4)
+        reader.check_order(start)
+        assert reader.batches == []
+        reader.wait_until(put(backend).revision)
 
 
 class CompactionContract(Contract):

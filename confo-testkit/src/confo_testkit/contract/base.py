@@ -119,6 +119,10 @@ class Reader:
         """Wait until the watch gave anything, a bookmark included."""
         self._wait(lambda: bool(self.seen), "a batch at once, an empty one if there is nothing to tell,")
 
+    def wait_for_signs(self, count: int) -> None:
+        """Wait until the watch gave so many batches, bookmarks included."""
+        self._wait(lambda: len(self.seen) >= count, f"{count} signs of life, of which {len(self.seen)} came,")
+
     def join(self) -> BaseException | None:
         """Wait until the watch has ended; return its error."""
         self._thread.join(self.seconds)

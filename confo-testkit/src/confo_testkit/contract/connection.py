@@ -136,3 +136,32 @@ class ConnectionContract(Contract):
         """A backend whose store is gone is closed in time."""
         severed()
         within(self.seconds, "close() without a connection", backend.close)
+
+
+class DriverContract(Contract):
+    """What an error says of a commit is true, at whichever moment the driver failed."""
+
+    @pytest.fixture
+    def failing(self) -> Callable[[str], object]:
+        """Return a function that makes the driver's next commit fail, once.
+
+        Before it is sent ("before"), or when the store has made it and the answer is on its way ("after").
+        """
+        raise NotImplementedError("give your subclass a fixture failing")
+
+    @pytest.mark.parametrize("moment", ["before", "after"])
+    def test_a_failing_driver_is_told_truly(
+        self, backend: Backend, failing: Callable[[str], object], moment: str
+    ) -> None:
+        """BackendUnavailable means that a commit did not happen; what may have happened is OutcomeUnknown."""
+        revision = put(backend, b"before").revision
+        failing(moment)
+        error: ConfoError | None = None
+        try:
+            backend.commit([Write("sales", "a", b"mine", revision)])
+        except ConfoError as raised:
+            error = raised
+        there = soon(self.seconds, lambda: backend.read("sales", ["a"]))["a"].data == b"mine"
+        assert there or error is not None, "acknowledged, and not there"
+        assert not there or error is None or isinstance(error, OutcomeUnknown), f"it happened, and told was {error!r}"
+        assert error is None or isinstance(error, (BackendUnavailable, OutcomeUnknown)), f"told was {error!r}"

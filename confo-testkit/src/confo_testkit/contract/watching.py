@@ -189,6 +189,14 @@ class WatchingContract(Contract):
         reader.check_tells(start.entries, start.revision, made, each=backend.capabilities.every_commit)
 
     @pushed
+    def test_watch_tells_a_long_stream(self, opened: Callable[[], Backend], backend: Backend, follow: Follow) -> None:
+        """Of some hundred commits, read while they are made, each is told once: not one is told again."""
+        start = backend.load("sales")
+        reader = follow(opened(), "sales", start.revision)
+        made = [put(backend, b"%d" % number, f"n{number % 7}") for number in range(300)]
+        reader.check_tells(start.entries, start.revision, made, each=backend.capabilities.every_commit)
+
+    @pushed
     def test_watch_misses_nothing_that_is_made_again(
         self, opened: Callable[[], Backend], backend: Backend, follow: Follow
     ) -> None:

@@ -6,9 +6,11 @@ import uuid
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
 
 from confo import Backend, plugins
 from confo_testkit.contract import BackendContract
+from confo_testkit.stateful import BackendStateMachine
 
 
 class TestShelf(BackendContract):
@@ -19,3 +21,15 @@ class TestShelf(BackendContract):
         """Return a function that opens the test's own, empty store; called again, the same store once more."""
         store = uuid.uuid4().hex  # REPLACE: a server of the test's own, or a prefix that no other test uses
         return lambda: plugins.load("shelf").open({"store": store})
+
+
+class ShelfMachine(BackendStateMachine):
+    """Sequences of edits, races and faults, made up by Hypothesis: none loses, doubles or misreports an edit."""
+
+    def open_backend(self) -> Backend:
+        """Open the store of one run once more."""
+        return plugins.load("shelf").open({"store": self.store_name})
+
+
+TestShelfMachine = ShelfMachine.TestCase
+TestShelfMachine.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)
