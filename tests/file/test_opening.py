@@ -281,3 +281,27 @@ def test_what_is_no_regular_file(root, opening, caplog):
     told = [record.message for record in caplog.records if "cannot be read" in record.message]
     assert len(told) == len(odd), told
     assert opening(follow_links=True).read("sales", ["out"])["out"].data == b'{"n": 2}'
+
+
+def test_a_huge_file_is_not_read(root, monkeypatch):
+    """A file that no document can be as large as is named with its size, not read, and takes nothing else away."""
+    read = os.read
+    largest = []
+
+    def counting(fd, size):
+        largest.append(size)
+        return read(fd, size)
+
+    monkeypatch.setattr(os, "read", counting)
+    (root / "sales").mkdir()
+    (root / "sales/good.json").write_text('{"x": 1}')
+    with (root / "sales/huge.json").open("wb") as file:
+        file.truncate(300_000_000)
+    with confo.connect(f"file://{root}/sales") as sales:
+        assert sales.get_all() == {"good": {"x": 1}}
+        reason = "its 300,000,000 bytes are more than a document may have: 1,048,576 as JSON"
+        assert reason in sales.status().unreadable["huge"].reason
+        sales.set("huge", {"x": 2})
+        sales.persist()
+        assert sales["huge"] == {"x": 2}
+    assert max(largest) < 20_000_000

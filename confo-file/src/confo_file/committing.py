@@ -202,7 +202,8 @@ def _stage(held: Held, state: Folder, target: Target, staged: str) -> Change:
     else:
         content = data
         if formats.is_object(data):  # what is no document, only another tool writes, and gets what it wrote
-            old = None if status is None else folder.read(name + suffix)[0]
+            is_read = status is not None and status.st_size <= formats.LARGEST_FILE
+            old = folder.read(name + suffix)[0] if is_read else None
             content = formats.write(suffix, old, data, held.path_of(namespace, name, suffix))
     made = state.create(staged, content, sync=held.store.durable, mode=FILE_MODE, like=status)
     return Change("write", namespace, name, suffix, before, stamp(suffix, made), staged)

@@ -117,8 +117,11 @@ class Folder:
         os.fchmod(fd, self.file_mode)  # whatever the umask
         return fd
 
-    def read(self, name: str) -> tuple[bytes, os.stat_result]:
-        """Return a file's bytes, and what the system knew of it when they were read."""
+    def read(self, name: str, most: int | None = None) -> tuple[bytes, os.stat_result]:
+        """Return a file's bytes, and what the system knew of it when they were read.
+
+        OSError of EFBIG, and nothing is read, where there are more than ``most``.
+        """
         try:
             fd = os.open(name, os.O_RDONLY | _FILE, dir_fd=self.fd)
         except OSError as error:
@@ -129,6 +132,8 @@ class Folder:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.ENXIO, "it is no regular file", name)
+            if most is not None and status.st_size > most:
+                raise OSError(errno.EFBIG, f"its {status.st_size:,} bytes are more than a document may have", name)
             return read_all(fd, status.st_size), status
         finally:
             let_go(fd)

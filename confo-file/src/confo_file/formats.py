@@ -21,6 +21,8 @@ from confo_file.texts.wrapping import Wrapping, unwrap
 
 LARGEST = 1024 * 1024
 """Bytes of the largest JSON text that the core reads as a document; its own, without blanks, are no larger."""
+LARGEST_FILE = 16 * LARGEST
+"""Bytes of the largest file that is read: comments, blanks and another format's words are no part of the document."""
 _TEXTS = {".yaml": "yaml_text", ".yml": "yaml_text", ".toml": "toml_text"}
 
 

@@ -20,7 +20,7 @@ from confo_file.settling import Found
 if TYPE_CHECKING:
     from confo_file.store import Store
 
-_UNREADABLE = {errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO}
+_UNREADABLE = {errno.EFBIG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO}
 _SHOWN = 20  # namespaces that an error lists; a message is to be read
 
 
@@ -230,7 +230,7 @@ def _read(folder: Folder, name: str, suffix: str, twins: Mapping[str, str]) -> F
         if name in twins:
             status = folder.status(file)
             return None if status is None else Found(b"", _stamp(name, suffix, status, twins), problem=twins[name])
-        data, status = folder.read(file)
+        data, status = folder.read(file, formats.LARGEST_FILE)
         return Found(data, stamp(suffix, status), is_linked=folder.is_link(file))
     except FileNotFoundError:
         found = folder.status(file)  # a link that leads nowhere is there
@@ -252,6 +252,8 @@ def _why(error: OSError) -> str:
         return f"it cannot be read as uid {os.geteuid()}: {error.strerror}"
     if error.errno == errno.ENXIO:
         return "it is no regular file"
+    if error.errno == errno.EFBIG:
+        return f"{error.strerror}: {formats.LARGEST:,} as JSON"
     if "leads out" in str(error.strerror):
         return f"{error.strerror}, which the credential follow_links=True allows"
     return f"it cannot be opened: {error.strerror}"

@@ -158,7 +158,10 @@ class BackendStateMachine(World):
         In a race another tool writes a field just before the commit happens, or (True) before its answer is given.
         """
         editing = next((one for one in (number, 1 - number) if self.writers[one].edits), None)
-        if editing is not None:
+        if editing is None:
+            editing = number
+            self._set_field(self._ready(number), "a", "x")
+        if self.writers[editing].edits:
             self._persist(self._ready(editing), side, faults, race)
 
     @rule(number=writers, name=names, other=names, reads=st.booleans(), faults=losses, race=races)
