@@ -273,7 +273,7 @@ class Commit:
     """A change set that the store took; ``time`` and ``timestamp`` are the writer's clock, never used for order.
 
     One that ``history`` tells of has in ``changes`` the fields that it changed, and no others. One by
-    ``<outside confo>`` has no op id and no time. One that is ``already_so`` was not made, as there was nothing to do.
+    ``<no record>`` has no op id and no time. One that is ``already_so`` was not made, as there was nothing to do.
     """
 
     revision: int

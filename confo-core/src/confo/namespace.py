@@ -539,7 +539,7 @@ class Namespace(Mapping[str, FrozenDict]):
         """Return the last commits, newest first: of all configurations or of one, below the revision ``before``.
 
         Their changes have the fields that they changed. What was written outside Confo is a commit by
-        ``<outside confo>``: with its documents where the store can still tell them, else with None for both.
+        ``<no record>``: with its documents where the store can still tell them, else with None for both.
         ``before=`` the last one's revision gives the next page. Asks the store. ``config`` is the older spelling of
         ``configuration``.
         """

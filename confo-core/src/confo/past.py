@@ -20,7 +20,7 @@ from confo.records import Reader, Records, looking_at_history, newest_revision, 
 from confo.timeline import UNKNOWN, Known, Version, is_cut, is_told, version_at, versions, writer
 
 TOO_LARGE = "its values were too large to be kept beside the document in one commit, the record has their sha256"
-OUTSIDE = "<outside confo>"
+OUTSIDE = "<no record>"
 """The author of what was written without a record: by another tool, or by a program with ``history=False``."""
 
 
