@@ -352,20 +352,18 @@ def here() -> None:
 
 def shielded(method: Callable[P, T]) -> Callable[P, T]:
     """Return a method that runs in a thread that no interrupt reaches; its object says which ``_locks`` it may hold."""
-
-    @functools.wraps(method)
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        return run(functools.partial(method, *args, **kwargs), locks=args[0]._locks())  # type: ignore[attr-defined] # noqa: SLF001
-
-    return call
+    return _shielded(method, final=False)
 
 
 def shielded_end(method: Callable[P, T]) -> Callable[P, T]:
     """Return the same of a method that closes: it leaves no thread that waits for another call."""
+    return _shielded(method, final=True)
 
+
+def _shielded(method: Callable[P, T], *, final: bool) -> Callable[P, T]:
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        return run(functools.partial(method, *args, **kwargs), locks=args[0]._locks(), final=True)  # type: ignore[attr-defined] # noqa: SLF001
+        return run(functools.partial(method, *args, **kwargs), locks=args[0]._locks(), final=final)  # type: ignore[attr-defined] # noqa: SLF001
 
     return call
 
