@@ -194,6 +194,8 @@ def test_new_files_are_laid_out_for_people():
             None,
             "base: &b\n  x: 1\nprod:\n  y: 3\n",
         ),
+        (".yaml", "l:\n- a  # 1\n- x: 1\n  y: 2\n- c  # 3\n", ("l",), ["a", 5, "c"], "l:\n- a  # 1\n- 5\n- c  # 3\n"),
+        (".yaml", "l:\n- - 1\n  - 2\n- c  # 3\n", ("l",), ["a", "c"], "l:\n- a\n- c  # 3\n"),
         (".yaml", "jobs:\n- name: a\n  run: x\n- name: b\n", ("jobs",), [{"name": "b"}], "jobs:\n- name: b\n"),
         (".toml", "l = [\n  1, # about 1\n  2, # about 2\n]\n", ("l",), [2], "l = [\n  2, # about 2\n]\n"),
         (".toml", "l = [\n  1, # about 1\n]\n", ("l",), [1, 2], "l = [\n  1, # about 1\n  2,\n]\n"),
@@ -209,6 +211,12 @@ def test_new_files_are_laid_out_for_people():
 def test_what_an_edit_looks_like(suffix, text, path, value, expected):
     """An edit is what a careful person would have typed; comments stay beside what they were written for."""
     assert write(suffix, text, changed(read(suffix, text), path, value)) == expected
+
+
+def test_an_anchor_that_is_still_needed():
+    """What carries an anchor that an alias uses is not deleted under it: both are named."""
+    with pytest.raises(InvalidDocument, match=r"\*db stands for what &db marks, which this takes away"):
+        formats.write(".yaml", b"a: &db\n  x: 1\nb: *db\n", b'{"b":{"x":1}}', "/etc/a.yaml")
 
 
 def test_what_a_format_cannot_hold_is_refused():

@@ -46,8 +46,22 @@ def edit(text: str, wanted: dict[str, Any]) -> str:
             return text
         if not wanted:
             return apply(text, [Change(root.start, root.end, "{}")])
+        anchors = [node.anchor for node in _walk(root) if node.anchor]
         text = apply(text, _Edit(text).changes(root, wanted))
+        try:
+            parse(text)
+        except Problem:
+            _refuse_lost_anchors(text, anchors)
+            raise
     raise Problem("its anchors and aliases do not let this be written: edit the file itself")
+
+
+def _refuse_lost_anchors(text: str, anchors: list[str]) -> None:
+    """Raise Problem, with its name, for an anchor that an edit took away and that an alias still needs."""
+    for name in anchors:
+        anchor, alias = (re.compile(rf"(?<![\w-]){mark}{re.escape(name)}(?![\w-])") for mark in (r"&", r"\*"))
+        if alias.search(text) and not anchor.search(text):
+            raise Problem(f"*{name} stands for what &{name} marks, which this takes away: write that out there first")
 
 
 def _beside_comments(text: str, wanted: dict[str, Any]) -> str:
@@ -174,7 +188,7 @@ class _Edit:
             value = _inline(wanted) if isinstance(wanted, (dict, list)) else _scalar(wanted, node.style)
             if start == end:  # nothing stood there: "key:"
                 return Change(start, end, f" {anchor}{value}")
-            if node.kind in ("mapping", "sequence") and not node.flow:
+            if node.kind in ("mapping", "sequence") and not node.flow and not self._is_behind_a_dash(start):
                 return self._on_the_keys_line(node, f" {anchor}{value}")
             return Change(start, end, anchor + value)
         line = self._text[self._text.rfind("\n", 0, start) + 1 : start]
@@ -205,6 +219,11 @@ class _Edit:
             begin = at - len(line) + len(bare)
             return Change(begin, node.end, value + self._text[begin:at])
         return Change(at + 1, node.end, value)
+
+    def _is_behind_a_dash(self, start: int) -> bool:
+        """Tell whether an item of a list begins there, on the line of its dash."""
+        before = self._text[self._text.rfind("\n", 0, start) + 1 : start]
+        return before.strip() != "" and before.replace("-", "").strip() == ""
 
     def _is_comment_line(self, end: int) -> bool:
         return self._text[:end].rpartition("\n")[2].lstrip().startswith("#")
