@@ -196,6 +196,7 @@ def test_new_files_are_laid_out_for_people():
         ),
         (".yaml", "l:\n- a  # 1\n- x: 1\n  y: 2\n- c  # 3\n", ("l",), ["a", 5, "c"], "l:\n- a  # 1\n- 5\n- c  # 3\n"),
         (".yaml", "l:\n- - 1\n  - 2\n- c  # 3\n", ("l",), ["a", "c"], "l:\n- a\n- c  # 3\n"),
+        (".yaml", "a: 1\n", ("a",), "\U0001eebc\u2028", 'a: "\\U0001EEBC\\U00002028"\n'),
         (".yaml", "jobs:\n- name: a\n  run: x\n- name: b\n", ("jobs",), [{"name": "b"}], "jobs:\n- name: b\n"),
         (".toml", "l = [\n  1, # about 1\n  2, # about 2\n]\n", ("l",), [2], "l = [\n  2, # about 2\n]\n"),
         (".toml", "l = [\n  1, # about 1\n]\n", ("l",), [1, 2], "l = [\n  1, # about 1\n  2,\n]\n"),
@@ -230,6 +231,8 @@ def test_what_a_format_cannot_hold_is_refused():
     [
         (".json", "", "the file is empty; an empty JSON document is {}"),
         (".json", '{\n  "a": 1,\n  b: 2}', "line 3 column 3: this is not JSON: "),
+        (".json", '{"a": 1,\n "b": {"c": 1, "c": 2}}', "the key 'c' stands twice in one object"),
+        (".json", "[1]", "line 1 column 1: the top is no object"),
         (".json", '{"a": NaN}', "JSON has no number NaN"),
         (".json", '{"a": 1e999}', "JSON has no number"),
         (".json", b"\xff\xfe{}", "line 1: this is not UTF-8"),

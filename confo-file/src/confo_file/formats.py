@@ -39,7 +39,8 @@ def read(suffix: str, data: bytes) -> tuple[bytes, str]:
     try:
         text, wrapping = unwrap(data)
         if suffix == JSON:
-            json_text.load(text)
+            if not isinstance(json_text.load(text), dict):
+                raise Problem("the top is no object", 1, 1)
             return (text.encode() if wrapping.mark else data), ""
         return _json(_module(suffix).load(text)), ""
     except (Problem, NotSupported) as problem:

@@ -66,11 +66,13 @@ def load(text: str) -> Any:
     if not text.strip():
         raise Problem("the file is empty; an empty JSON document is {}")
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_float)
+        return json.loads(text, parse_constant=_refuse, parse_float=_float, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise Problem(f"this is not JSON: {error.msg}", error.lineno, error.colno) from None
     except RecursionError:
         raise Problem("it is nested too deeply") from None
+    except _Twice as key:
+        raise Problem(f"the key {str(key)[:80]!r} stands twice in one object") from None
     except _NoNumber as word:
         raise Problem(f"JSON has no number {word}") from None
 
@@ -223,6 +225,18 @@ def _float(text: str) -> float:
     found = float(text)
     if found in (float("inf"), float("-inf")):
         raise _NoNumber("as large as that")
+    return found
+
+
+class _Twice(Exception):
+    """A key that one object has twice: nobody knows which of the two is meant."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        raise _Twice(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
     return found
 
 

@@ -332,7 +332,8 @@ def _scalar(value: Any, style: str) -> str:
     if style != '"' and _PLAIN.fullmatch(value) and _is_text(value):
         return value
     shown = json.dumps(value, ensure_ascii=False)
-    return shown if shown.isprintable() else json.dumps(value)
+    # JSON writes what lies beyond 16 bits as two halves, which YAML does not put together again.
+    return "".join(letter if letter.isprintable() else f"\\U{ord(letter):08X}" for letter in shown)
 
 
 def _is_text(value: str) -> bool:
