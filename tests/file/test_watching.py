@@ -154,7 +154,7 @@ def test_what_links_lead_to(root, opening, layout):
         (root / link).symlink_to(target)
     backend = opening()
     state = backend.load("sales")
-    assert {name: entry.data for name, entry in state.entries.items()} == dict.fromkeys("ab", b"1")
+    assert {name: entry.data for name, entry in state.entries.items()} == dict.fromkeys("ab", b'{"n": 1}')
     watch = backend.watch("sales", state.revision)
     next(watch)
     switches = next((link for link in links if link.endswith("..data")), None)
@@ -167,7 +167,7 @@ def test_what_links_lead_to(root, opening, layout):
         (root / "next").rename(root / switches)
     seen: dict[str, bytes | None] = {}
     batches = 0
-    while seen != dict.fromkeys("ab", b"2"):
+    while seen != dict.fromkeys("ab", b'{"n": 2}'):
         batch = next(watch)
         seen |= {name: entry and entry.data for name, entry in batch.entries.items()}
         batches += bool(batch.entries)
@@ -179,4 +179,4 @@ def write(folder, number):
     """Write two documents of this number."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in "ab":
-        (folder / f"{name}.json").write_text(str(number))
+        (folder / f"{name}.json").write_text(f'{{"n": {number}}}')
