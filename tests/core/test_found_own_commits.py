@@ -105,3 +105,44 @@ def test_taking_an_edit_back_does_not_take_somebody_elses_field(faults, store, s
     sales.delete("n", "y")
     sales.persist()
     assert store.load("sales")["n"] == {"x": 1, "y": 2}
+
+
+def test_own_commits_while_the_watch_is_down(faults, store, sales):
+    """Reads and edits stand on own commits at once; snapshots and events keep the order of the store's revisions."""
+    told, news = [], threading.Condition()
+
+    def hear(event):
+        with news:
+            told.append((event.revision, event.configuration, event.old, event.new, event.origin))
+            news.notify_all()
+
+    first = store.commit([Write("sales", "n", b'{"x": 1}', ANY)])
+    assert sales.wait_for(first)
+    with sales.on_change(hear):
+        with faults.delay("watch") as reconnecting:
+            faults.cut_watches()
+            reconnecting.wait_until_reached()
+            foreign = store.commit([Write("sales", "n", b'{"x": 2}', ANY)])
+            another = store.commit([Write("sales", "other", b"{}", ANY)])
+            own = sales.transaction(lambda draft: draft["n"].update(x=draft["n"]["x"] + 10))
+            again = sales.transaction(lambda draft: draft["n"].update(x=draft["n"]["x"] + 10))
+            with sales.edit() as draft:
+                draft["made"] = {"y": 1}
+            made = draft.commit
+            assert sales["n"] == {"x": 22}
+            assert (sorted(sales), len(sales), "made" in sales) == (["made", "n"], 2, True)
+            assert sales.snapshot().revision == first
+            assert dict(sales.snapshot()) == {"n": {"x": 1}}
+            assert sales.at(own.revision)["n"] == {"x": 12}
+            assert [one.revision for one in sales.history(limit=3)] == [made.revision, again.revision, own.revision]
+            assert told == []
+        with news:
+            assert news.wait_for(lambda: len(told) == 5, SECONDS)
+    assert told == [
+        (foreign, "n", {"x": 1}, {"x": 2}, "foreign"),
+        (another, "other", None, {}, "foreign"),
+        (own.revision, "n", {"x": 2}, {"x": 12}, "own"),
+        (again.revision, "n", {"x": 12}, {"x": 22}, "own"),
+        (made.revision, "made", None, {"y": 1}, "own"),
+    ]
+    assert dict(sales.snapshot()) == {"n": {"x": 22}, "other": {}, "made": {"y": 1}}

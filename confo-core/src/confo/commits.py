@@ -208,10 +208,10 @@ def _take(work: Work, signature: Signature, on_conflict: OnConflict, newest: int
         if changes:
             for name in looked:
                 writes.append(_as_it_is(view, name))
-                if name in view.entries:  # its chain of versions goes on at the commit's revision
+                if view.newest(name) is not None:  # its chain of versions goes on at the commit's revision
                     told.append((_change(view.namespace, name, *[view.committed(name)] * 2), _standing(view, name)))
         if changes and work.ledger is not None:
-            writes.append(record_write(view.namespace, max(view.revision, newest), signature, told))
+            writes.append(record_write(view.namespace, max(view.newest_revision(), newest), signature, told))
     return Pending(work, drafts, changes, writes, max(so, default=0))
 
 
@@ -227,13 +227,13 @@ def already_so(revision: int, signature: Signature) -> Commit:
 
 def _standing(view: View, name: str) -> int:
     """Return the revision that wrote what stands there, 0 if nothing does."""
-    entry = view.entries.get(name)
+    entry = view.newest(name)
     return entry.revision if entry else 0
 
 
 def _as_it_is(view: View, name: str) -> Write:
     """Return the write that changes nothing and guards what stands there, or that nothing does."""
-    entry = view.entries.get(name)
+    entry = view.newest(name)
     return Write(view.namespace, name, entry.data, entry.revision) if entry else Write(view.namespace, name, None, 0)
 
 

@@ -352,7 +352,7 @@ class Namespace(Mapping[str, FrozenDict]):
             if new is not None:
                 raise InvalidOption("diff(old, new): give the older revision as well")
             return difference(self._replica, self.staged)
-        return between(self.at(old), self.snapshot() if new is None else self.at(new))
+        return between(self.at(old), self._present() if new is None else self.at(new))
 
     @shielded
     def discard(self, configuration: str | None = None, *, config: str | None = None) -> None:
@@ -560,10 +560,7 @@ class Namespace(Mapping[str, FrozenDict]):
         has not come, or that the history does not reach.
         """
         _check_number("revision", revision)
-        snapshot = self._present()
-        if revision > snapshot.revision:
-            self.reload()
-            snapshot = self.snapshot()
+        snapshot = self._present(revision)
         if revision > snapshot.revision:
             raise RevisionNotFound(
                 f"{self.name} on {self.backend_name} is at revision {snapshot.revision}, not yet at {revision}",
@@ -609,11 +606,11 @@ class Namespace(Mapping[str, FrozenDict]):
                 namespace=self.name,
             )
         past = self.at(revision)
-        if only is not None and check_configuration(only) not in past and only not in self.snapshot():
+        if only is not None and check_configuration(only) not in past and only not in self._view.newest_snapshot():
             self.snapshot()[only]  # raises, with its name: it is neither here nor there
         view = self._view
         with view.lock:
-            names = differing(past, view.entries, only)
+            names = differing(past, view.newest_entries(), only)
             drafts = {name: Draft(view.base(name), past.get(name)) for name in names}
         why = f"rollback to revision {revision}" if message is None else message
         return commit_together(self._backend, [self.work(drafts)], why, author, on_conflict)
@@ -664,7 +661,7 @@ class Namespace(Mapping[str, FrozenDict]):
 
         def begin() -> Editor:
             self._view.check_open()
-            return Editor(self._view.snapshot(), reads=reads, most=self._most())
+            return Editor(self._view.newest_snapshot(), reads=reads, most=self._most())
 
         def finish(editor: Editor) -> Commit:
             drafts = editor.end()
@@ -677,10 +674,15 @@ class Namespace(Mapping[str, FrozenDict]):
         """Return the locks that a thread may hold when a signal handler or a finalizer calls in it."""
         return self._replica.locks()
 
-    def _present(self) -> Snapshot:
-        """Return the state to set out from: what does not follow may have any age, and own commits in between."""
+    def _present(self, least: int = 0) -> Snapshot:
+        """Return the state to set out from, no older than an own commit; asks the store where the copy is not so far.
+
+        What does not follow may have any age, and own commits in between.
+        """
         if not self._replica.follows:
             self.reload()
+        elif max(least, self._view.newest_revision()) > self._view.revision:
+            return self._backend.load(self.name)  # beside the copy, whose events go on in the order of the store
         return self.snapshot()
 
     @property

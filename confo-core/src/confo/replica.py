@@ -34,7 +34,7 @@ from confo.events import Hub, Kind, Notice, Origin
 from confo.first import First, time_travel
 from confo.model import Entry, Snapshot, State, Status
 from confo.readable import CHECKED_AT_ONCE
-from confo.view import Applied, Sent, View
+from confo.view import Ahead, Applied, Sent, View
 
 log = logging.getLogger("confo")
 
@@ -153,7 +153,7 @@ class Replica:
             age = time.monotonic() - self.view.since
             if len(self.view.entries) <= CHECKED_AT_ONCE and not self._closing.is_set():
                 self.view.check_all()
-            unreadable = dict(self.view.readable.known)
+            unreadable = self.view.unreadable()
             return Status(state, self.view.revision, age, self.view.source, self._error, unreadable)
 
     def serves(self) -> bool:
@@ -179,14 +179,26 @@ class Replica:
         """Take over these names as the store has them now."""
         if not names:
             return
-        before = {name: self.view.entries.get(name) for name in names}
+        before = {name: self.view.newest(name) for name in names}
         found = self.backend.read(self.namespace, names)
         if self.follows:
             if not self._wait_until(lambda: all(self._is_past(name, before[name], found.get(name)) for name in names)):
-                self.reload()  # the watch does not bring it: take one state of one revision instead
+                self._look_ahead(names, found)
             return
         with self.view.lock:
             self._publish("changed", self.view.refresh(names, found))
+
+    def _look_ahead(self, names: Sequence[str], found: Mapping[str, Entry]) -> None:
+        """Know these as a read found them before the watch brings them.
+
+        What was deleted has no revision to keep it by, and what cannot be read takes its place in the order of events:
+        then all is loaded anew.
+        """
+        view = self.view
+        if not any(view.readable.problem(name, entry) for name, entry in found.items()):
+            view.look_ahead({name: Ahead(entry, entry.revision) for name, entry in found.items()})
+        if any(view.newest(name) != found.get(name) for name in names):
+            self.reload()
 
     @contextlib.contextmanager
     def sending(self, sent: Mapping[str, Sent]) -> Iterator[None]:
@@ -198,13 +210,14 @@ class Replica:
             self.view.sent = {}
 
     def take_own(self, revision: int, writes: Sequence[Write]) -> None:
-        """Take over what this process committed at this revision: by the watch, or when it does not come, by hand."""
+        """Take over what this process committed at this revision: by the watch, or when it does not come, before it."""
         self._wait_until(lambda: self.view.revision >= revision)
         entries = {w.name: None if w.data is None else Entry(w.data, revision) for w in writes}
         with self.view.lock:
-            if revision > self.view.revision:
-                take = self.view.apply if self.follows else self.view.advance
-                self._publish("changed", take(entries, revision), revision)
+            if revision > self.view.revision and self.follows:
+                self.view.land(entries, revision)
+            elif revision > self.view.revision:
+                self._publish("changed", self.view.advance(entries, revision), revision)
             self.view.settle_sent()
 
     def stop(self) -> None:
@@ -319,11 +332,9 @@ class Replica:
             else:
                 applied = self.view.advance(batch.entries, batch.revision)
                 self._publish("changed", applied, batch.revision)
-                if applied and not self.view.entries:  # the namespace itself may be gone: loading it tells
+                foreign = any(not one.own for one in applied)
+                if foreign and not self.view.entries:  # the namespace itself may be gone: loading it tells
                     raise ResyncNeeded(f"everything in {self.namespace} was deleted")
-                if batch.entries and not applied:  # taken over by hand before, at a revision that counts only now
-                    self.edition += 1
-                    self._on_news()
             self._progress.notify_all()
             self._found()
 
@@ -333,10 +344,10 @@ class Replica:
         A state older than all that is here, though nothing came meanwhile, is a store that was set back.
         """
         while True:
-            before = self.view.newest()
+            before = self.view.newest_revision()
             snapshot = self.backend.load(self.namespace)
             with self.view.lock:
-                newest = self.view.newest()
+                newest = self.view.newest_revision()
                 if snapshot.revision >= newest or newest == before:
                     self._take_whole(snapshot, kind)
                     return
@@ -345,7 +356,7 @@ class Replica:
 
     def _take_whole(self, snapshot: Snapshot, kind: Kind) -> None:
         identity = self.backend.identity
-        reason = time_travel((self.identity, self.view.newest()), (identity, snapshot.revision))
+        reason = time_travel((self.identity, self.view.newest_revision()), (identity, snapshot.revision))
         if reason and not (identity and identity == self._alarmed):
             self._alarm(reason)
         self.identity, self._alarmed = identity or self.identity, ""
@@ -411,7 +422,7 @@ class Replica:
 
     def _is_past(self, name: str, before: Entry | None, found: Entry | None) -> bool:
         """Tell whether the view has what a read found, or something newer; ``before`` is what it had before that."""
-        entry = self.view.entries.get(name)
+        entry = self.view.newest(name)
         if entry == found or entry != before:
             return entry is None or found is None or entry.revision >= found.revision
         return False

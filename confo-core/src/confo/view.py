@@ -5,6 +5,10 @@ decoding twice. It has what was read or staged before; the rest is decoded when 
 grow too old it stays empty, so that every read comes to the slower path, which looks at the clock. Writers hold the
 lock and put all documents of a commit in place by one ``dict.update``, so a reader never sees half of it. The lock is
 re-entrant: a signal handler or a finalizer may read in the very thread that holds it.
+
+``entries`` is the store's state at ``revision``, and snapshots are of it. Where the watch is behind, what is known to
+be newer (this process's own commits, what a conflict made it read) stands in a layer over it: reads and drafts see it,
+and events tell of it when the watch has come so far, in the order of the store.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from confo.changes import UNREADABLE, Draft, rebase
 from confo.codec import FrozenDict, decode
 from confo.entries import Entries
 from confo.errors import Closed, ConfigurationNotFound, UnreadableDocument
-from confo.model import Entry, Snapshot, same
+from confo.model import Entry, Snapshot, Unreadable, same
 from confo.readable import CHECKED_AT_ONCE, News, Readable
 from confo.staleness import Limit
 
@@ -52,6 +56,13 @@ class Sent(NamedTuple):
         return f"<Sent {self.draft!r}>"
 
 
+class Ahead(NamedTuple):
+    """What is known of one configuration beyond the revision of the whole, and the revision of that."""
+
+    entry: Entry | None
+    revision: int
+
+
 class _Documents(dict[str, FrozenDict]):
     """Decoded documents that the snapshots of one revision share; it lives as long as one of them does."""
 
@@ -78,7 +89,9 @@ class View:
         """Drafts that are gone as somebody else wrote the same, and the revision that did (0: it was deleted); the next
         commit tells."""
         self.sent: dict[str, Sent] = {}
-        self._ahead: dict[str, int] = {}
+        self._ahead: dict[str, Ahead] = {}
+        self._landed: set[int] = set()
+        """The revisions of this process's own commits that the watch has not come to."""
         self.lock = threading.RLock()
         self.revision = snapshot.revision
         loaded = snapshot.entries  # a load's result is its caller's, who may take it apart
@@ -143,9 +156,21 @@ class View:
                 self._known = known.copy()
                 self.documents.clear()
 
+    def newest(self, name: str) -> Entry | None:
+        """Return the newest entry that is known, None if the configuration is not there."""
+        ahead = self._ahead.get(name)
+        return self.entries.get(name) if ahead is None else ahead.entry
+
+    def newest_entries(self) -> Mapping[str, Entry]:
+        """Return the newest entry of every configuration, not one state of one revision (hold the lock)."""
+        if not self._ahead:
+            return self.entries
+        entries = {name: entry for name, entry in self.entries.items() if name not in self._ahead}
+        return entries | {name: ahead.entry for name, ahead in self._ahead.items() if ahead.entry is not None}
+
     def committed(self, name: str) -> Mapping[str, Any] | None:
         """Return the document as the store has it, None if it is not there."""
-        entry = self.entries.get(name)
+        entry = self.newest(name)
         if entry is None:
             return None
         last = self._last
@@ -171,18 +196,18 @@ class View:
         with self.lock:
             self.check_all()
             gone = {name for name, draft in self.drafts.items() if draft.mine is None}
-            hidden = {name for name in self.readable.hidden() if name not in self.drafts} | gone
-            fresh = [name for name in self.drafts if name not in self.entries and name not in gone]
-            return [name for name in self.entries if name not in hidden] + fresh
+            hidden, entries = self._hidden() | gone, self.newest_entries()
+            fresh = [name for name in self.drafts if name not in entries and name not in gone]
+            return [name for name in entries if name not in hidden] + fresh
 
     def count(self) -> int:
         """Count the configurations, draft included, without those that are known to be unreadable."""
         self.check_open()
         with self.lock:
-            hidden = sum(1 for name in self.readable.hidden() if name not in self.drafts)
-            made = sum(1 for name, draft in self.drafts.items() if draft.mine is not None and name not in self.entries)
-            gone = sum(1 for name, draft in self.drafts.items() if draft.mine is None and name in self.entries)
-            return len(self.entries) + made - gone - hidden
+            entries = self.newest_entries()
+            made = sum(1 for name, draft in self.drafts.items() if draft.mine is not None and name not in entries)
+            gone = sum(1 for name, draft in self.drafts.items() if draft.mine is None and name in entries)
+            return len(entries) + made - gone - len(self._hidden())
 
     def check_all(self) -> None:
         """See once of every document whether it can be read; what changes is seen to when it comes."""
@@ -197,7 +222,7 @@ class View:
         self.check_open()
         with self.lock:
             draft = self.drafts.get(name)
-            return name in self.entries if draft is None else draft.mine is not None
+            return self.newest(name) is not None if draft is None else draft.mine is not None
 
     def snapshot(self) -> Snapshot:
         """Return the committed state as it is now, at no cost: the next change copies, not this."""
@@ -218,6 +243,28 @@ class View:
                 documents=documents,
                 unreadable=self.readable.known,
             )
+
+    def newest_snapshot(self) -> Snapshot:
+        """Return what is to be edited: as the snapshot, and with what is known beyond its revision."""
+        with self.lock:
+            if not self._ahead:
+                return self.snapshot()
+            unreadable = self.unreadable()
+            good = {name: self._last_good(name) for name in unreadable}
+            return Snapshot(
+                self.namespace,
+                self.newest_revision(),
+                self.newest_entries(),
+                source=self.source,
+                since=self.since,
+                documents={name: FrozenDict(document) for name, document in good.items() if document is not None},
+                unreadable=unreadable,
+            )
+
+    def unreadable(self) -> dict[str, Unreadable]:
+        """Return what cannot be read, without what a newer commit of this process has mended."""
+        with self.lock:
+            return {name: trouble for name, trouble in self.readable.known.items() if name not in self._ahead}
 
     # --- changing --------------------------------------------------------------------------------
 
@@ -257,16 +304,21 @@ class View:
         Drafts are laid over the new state; what was staged while an own write was under way is an edit of that write.
         """
         with self.lock:
-            applied = self._take([self._applied(n, e) for n, e in entries.items() if self._is_news(n, revision)])
+            reached = [name for name, ahead in self._ahead.items() if ahead.revision <= revision]
+            for name in reached:
+                del self._ahead[name]
+            applied = self._take(
+                [self._applied(n, e, revision) for n, e in entries.items() if self._is_news(n, revision)]
+            )
+            self._lay_over([name for name in reached if name not in entries])
             self.revision = revision
-            if self._ahead:
-                self._ahead = {name: ahead for name, ahead in self._ahead.items() if ahead > revision}
+            self._landed = {landed for landed in self._landed if landed > revision}
             return applied
 
-    def newest(self) -> int:
+    def newest_revision(self) -> int:
         """Return the newest revision that is here, be it of a single name only."""
         with self.lock:
-            return max(self.revision, *self._ahead.values(), 0)
+            return max([self.revision, *self._landed, *(ahead.revision for ahead in self._ahead.values())])
 
     def knows(self, entries: Mapping[str, Entry | None], revision: int) -> bool:
         """Tell whether all of a commit of the past is surely in what is here."""
@@ -276,15 +328,23 @@ class View:
             for old, new in mine
         )
 
-    def apply(self, entries: Mapping[str, Entry | None], revision: int) -> list[Applied]:
-        """Take over single names at a revision to which the view as a whole has not come; return what is new here.
-
-        The commits between are still to come, and will not take back what was taken over here.
-        """
+    def land(self, entries: Mapping[str, Entry | None], revision: int) -> None:
+        """Take over an own commit to which the watch has not come: reads and drafts see it from now on."""
         with self.lock:
-            applied = self._take([self._applied(n, e) for n, e in entries.items() if self._is_news(n, revision)])
-            self._ahead.update(dict.fromkeys(entries, revision))
-            return applied
+            self._landed.add(revision)
+            for name, entry in entries.items():
+                if name in self.sent and self._is_sent(name, self.sent[name].data, entry):
+                    self._settle_sent(name)
+            self.look_ahead({name: Ahead(entry, revision) for name, entry in entries.items()})
+
+    def look_ahead(self, found: Mapping[str, Ahead]) -> None:
+        """Lay what is newer than all that is here over it, until the watch has come so far."""
+        with self.lock:
+            for name, ahead in found.items():
+                known, entry = self._ahead.get(name), self.entries.get(name)
+                if ahead.revision > max(known.revision if known else 0, entry.revision if entry else 0):
+                    self._ahead[name] = ahead
+            self._lay_over(found)
 
     def settle_sent(self) -> None:
         """Count what was sent as committed also where the copy never saw it, as it was written over at once."""
@@ -292,14 +352,17 @@ class View:
             names = list(self.sent)
             for name in names:
                 self._settle_sent(name)
-            self._rebase([name for name in names if name in self.drafts])
-            self._show(names)
+            self._lay_over(names)
 
     def refresh(self, names: Iterable[str], found: Mapping[str, Entry]) -> list[Applied]:
         """Take over these names as a read found them; only for a view that follows nothing."""
         with self.lock:
             return self._take(
-                [self._applied(name, found.get(name)) for name in names if self.entries.get(name) != found.get(name)]
+                [
+                    self._applied(name, found.get(name), self.revision)
+                    for name in names
+                    if self.entries.get(name) != found.get(name)
+                ]
             )
 
     def replace(self, snapshot: Snapshot) -> list[Applied]:
@@ -308,13 +371,16 @@ class View:
             here, revision = self.entries.copy(), self.revision
         differing = _differing(here, snapshot.entries)  # without the lock: there may be 100,000
         with self.lock:
-            if self.newest() != revision:  # something came meanwhile, which is rare
+            if self.revision != revision:  # something came meanwhile, which is rare
                 differing = _differing(self.entries, snapshot.entries)
             self._all_checked = self._all_checked and len(differing) <= CHECKED_AT_ONCE
-            applied = self._take([self._applied(name, snapshot.entries.get(name)) for name in differing])
+            ahead, self._ahead, self._landed = self._ahead, {}, set()
+            applied = self._take(
+                [self._applied(name, snapshot.entries.get(name), snapshot.revision) for name in differing]
+            )
+            self._lay_over(ahead)
             self.revision, self.since = snapshot.revision, time.monotonic() - snapshot.age
             self.source = snapshot.source
-            self._ahead = {}
             self.entries = self.entries.packed()
             return applied
 
@@ -334,9 +400,12 @@ class View:
 
     # --- inside, under the lock ------------------------------------------------------------------
 
-    def _applied(self, name: str, entry: Entry | None) -> Applied:
-        sent = self.sent.get(name)
-        return Applied(name, self.entries.get(name), entry, sent is not None and self._is_sent(name, sent.data, entry))
+    def _applied(self, name: str, entry: Entry | None, revision: int) -> Applied:
+        own = (entry.revision if entry else revision) in self._landed
+        if not own and (sent := self.sent.get(name)) is not None and self._is_sent(name, sent.data, entry):
+            own = True
+            self._settle_sent(name)
+        return Applied(name, self.entries.get(name), entry, own)
 
     def _is_sent(self, name: str, data: bytes | None, entry: Entry | None) -> bool:
         """Tell whether an entry is what was sent; a store of files may keep a document in other bytes."""
@@ -356,16 +425,23 @@ class View:
         self._held = None
         glance = len(applied) > CHECKED_AT_ONCE
         applied = [self._judged(one, glance=glance) for one in applied]
-        for name, _, entry, own, _ in applied:
+        for name, _, entry, _, _ in applied:
             if entry is None:
                 self.entries.pop(name, None)
             else:
                 self.entries[name] = entry
-            if own:
-                self._settle_sent(name)
-        self._rebase([one.name for one in applied if one.name in self.drafts])
-        self._show([one.name for one in applied])
+        self._lay_over([one.name for one in applied])
         return applied
+
+    def _lay_over(self, names: Iterable[str]) -> None:
+        """Lay the drafts of these over what is known of them now, and show what comes of it."""
+        names = list(names)
+        self._rebase([name for name in names if name in self.drafts])
+        self._show(names)
+
+    def _hidden(self) -> set[str]:
+        """Return the names of what can be read in no way."""
+        return {name for name in self.readable.hidden() if name not in self.drafts and name not in self._ahead}
 
     def _judged(self, one: Applied, *, glance: bool) -> Applied:
         news, served = self.readable.judge(one.name, one.old, one.new, glance=glance)
@@ -377,9 +453,9 @@ class View:
             self.drafts[name] = Draft(sent.draft.mine, draft.mine)
 
     def _is_news(self, name: str, revision: int) -> bool:
-        """Tell whether something at this revision is newer than what is here; a commit may come by two ways."""
+        """Tell whether something at this revision is newer than what is here; a load may have brought it."""
         entry = self.entries.get(name)
-        return revision > (entry.revision if entry else 0) and revision > self._ahead.get(name, 0)
+        return revision > (entry.revision if entry else 0)
 
     def _shared(self) -> _Documents | None:
         """Return the decoded documents of the snapshots of this state, None if nobody holds one."""
@@ -394,7 +470,7 @@ class View:
             except ValueError:
                 continue
             if laid.is_empty and not draft.is_empty:
-                entry = self.entries.get(name)
+                entry = self.newest(name)
                 self.agreed[name] = entry.revision if entry else 0
             self._keep(name, laid)
 
@@ -439,8 +515,9 @@ class View:
         try:
             return self.committed(name)
         except UnreadableDocument as error:
-            if name not in self.readable.known:
-                self.readable.note(name, self.entries[name], str(error))
+            entry = self.newest(name)
+            if entry is not None and name not in self.readable.known:
+                self.readable.note(name, entry, str(error))
                 self.on_unreadable(name)
             good = self._last_good(name)
             if good is None:

@@ -23,7 +23,7 @@ from confo_testkit.stateful.model import (
     Stored,
     Told,
     content_of,
-    documents,
+    to_edit,
 )
 from confo_testkit.stateful.verdicts import check_commit, check_edit, check_edit_error, check_error
 from confo_testkit.stateful.world import World
@@ -173,7 +173,7 @@ class BackendStateMachine(World):
         Both writers count from the same numbers, so that equal values meet: what is acknowledged is counted once each.
         """
         writer = self._ready(number)
-        known, seen = writer.known, documents(writer.namespace)
+        known, seen = writer.known, to_edit(writer.namespace)
         looked = [(name, "n"), *([(other, "n")] if reads else [])]
 
         def call() -> Commit | None:
@@ -276,6 +276,15 @@ class BackendStateMachine(World):
                     assert writer.namespace.get(name, key, default=None) == value, f"the draft of {name}/{key} is gone"
                 assert name in staged or not edit.sets, f"the draft of {name} is gone"
 
+    @invariant()
+    def snapshots_are_of_one_moment(self) -> None:
+        """No process shows a state with an entry that is newer than its revision, whatever it committed itself."""
+        for handle in [*self.writers, self.follower]:
+            if handle is not None and handle.follow:
+                snapshot = handle.namespace.snapshot()
+                newer = [name for name, entry in snapshot.entries.items() if entry.revision > snapshot.revision]
+                assert not newer, f"a snapshot of {snapshot.revision} has newer entries: {newer}"
+
     # --- inside ----------------------------------------------------------------------------------
 
     def _read(self, writer: Handle, name: str) -> Any:
@@ -337,9 +346,9 @@ class BackendStateMachine(World):
             check_commit(edit, side, before.get(name), after.get(name), self._since(name, edit))
         self._check_report(commit, changed, after if raced and race and race[2] else None)
         if not raced:
-            read = documents(writer.namespace)
             for name in changed:
-                assert read.get(name) == after.get(name), f"the writer does not read what it committed to {name}"
+                read = self._read(writer, name)
+                assert read == after.get(name), f"the writer does not read what it committed to {name}"
         self._remember(changed, after, raced=raced, race=race)
         writer.edits.clear()
         assert writer.namespace.staged == [], "committed, and yet staged"

@@ -150,6 +150,12 @@ def documents(namespace: Namespace) -> dict[str, Any]:
     return {name: dict(document) for name, document in namespace.snapshot().items()}
 
 
+def to_edit(namespace: Namespace) -> dict[str, Any]:
+    """Return the documents that an edit stands on: as ``documents``, and with own commits that are to come back."""
+    with namespace.edit() as draft:
+        return {name: draft[name].plain() for name in draft}
+
+
 def content_of(read: Callable[[], Any]) -> Any:
     """Return what is read as a plain document, None, or UNREADABLE."""
     try:
