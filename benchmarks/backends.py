@@ -78,7 +78,7 @@ def capabilities(kind: str, credentials: Mapping[str, object]) -> str:
         config.load_backend(credentials, "store", kind)
         config.activate_backend("store")
         config.create_namespace("declared")
-        can: Capabilities = config.namespace("declared").replica.backend.capabilities
+        can: Capabilities = config.namespace("declared")._replica.backend.capabilities
         return ", ".join(f"{name}={value}" for name, value in dataclasses.asdict(can).items())
 
 

@@ -102,7 +102,7 @@ def timed(function: Callable[[], Any]) -> Callable[[], float]:
 
 def fill(namespace: Namespace, length: int) -> None:
     """Write so many records, as commits write them, a hundred at a time."""
-    backend = namespace._backend  # noqa: SLF001 - around the handle, to be done in seconds
+    backend = namespace._backend
     base = namespace.snapshot().revision
     change = Change(namespace.name, "database", DOCUMENT, {**DOCUMENT, "number": 1})
     for start in range(0, length, 100):
@@ -121,7 +121,7 @@ def fill(namespace: Namespace, length: int) -> None:
 
 def scan(namespace: Namespace) -> None:
     """Read as many records as listing does."""
-    namespace._backend.scan(f".history.{namespace.name}", limit=LISTED + LATE + 1, reverse=True)  # noqa: SLF001
+    namespace._backend.scan(f".history.{namespace.name}", limit=LISTED + LATE + 1, reverse=True)
 
 
 if __name__ == "__main__":

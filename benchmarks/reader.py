@@ -77,10 +77,10 @@ def assigned(size: int, count: int) -> float:
 def applied(store: str, size: int, count: int, *, subscribed: bool = False, snapshots: str = "none") -> float:
     """Return the microseconds of CPU that a batch costs this thread."""
     config, sales = opened(store, follow=False)
-    replica = sales.replica
+    replica = sales._replica
     replica.follows = subscribed  # so that on_change agrees, without a thread that follows
     batches = _batches(size, count, replica.view.revision)
-    apply = replica._apply  # noqa: SLF001 - what the thread that follows calls
+    apply = replica._apply
     held: list[Snapshot] = []
     with config, sales.on_change(_ignore) if subscribed else nullcontext():
         if snapshots == "one":

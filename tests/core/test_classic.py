@@ -17,6 +17,7 @@ from confo import (
     FieldNotFound,
     InvalidDocument,
     InvalidName,
+    InvalidOption,
     NamespaceExists,
     NamespaceNotFound,
 )
@@ -273,10 +274,10 @@ def test_bad_values(config, arguments, message):
     ("arguments", "error", "message"),
     [
         (({}, "new", "nope"), BackendNotInstalled, "kind 'nope'.*installed: .*memory"),
-        (({}, "new", 7), CredentialsError, "backend_type is a kind.*not int"),
+        (({}, "new", 7), InvalidOption, "backend_type is a kind.*not int"),
         (({"hots": "x"}, "new", "memory"), CredentialsError, '"hots"'),
         (("host", "new", "memory"), CredentialsError, "credentials of backend 'new' are a dict, not str"),
-        (({}, "", "memory"), CredentialsError, "name is a text that is not empty"),
+        (({}, "", "memory"), InvalidOption, "name is a text that is not empty"),
         (({}, "store", "memory"), BackendExists, "loaded as 'store' already: choose another name"),
     ],
 )

@@ -42,7 +42,7 @@ def sales(faults):
     """Return a followed namespace on that."""
     namespace = Namespace("store", faults, "sales")
     yield namespace
-    namespace.replica.close()
+    namespace._replica.close()
 
 
 def put(store, data):

@@ -431,7 +431,7 @@ def test_a_loop_that_was_closed(sales, theirs):
     changes = asyncio.run(main())
     theirs.set("a", "n", 1)
     assert sales.wait_for(theirs.persist().revision)
-    assert changes not in sales.replica.hub._subscribers
+    assert changes not in sales._replica.hub._subscribers
     assert sales["a"] == {"n": 1}
 
 
@@ -479,8 +479,8 @@ def test_a_backend_closed_under_the_replica(config, sales):
     sales.set("a", "n", 1)
     sales.persist()
     config._loaded["store"].backend.inner.close()
-    sales.replica._thread.join(SECONDS)
-    assert not sales.replica._thread.is_alive()
+    sales._replica._thread.join(SECONDS)
+    assert not sales._replica._thread.is_alive()
     assert sales["a"] == {"n": 1}
     assert sales.status().state is State.CLOSED
 
@@ -497,7 +497,7 @@ def test_reading_in_a_signal_handler_and_a_finalizer(sales):
     results = []
     sales.set("a", "n", 1)
     sales.persist()
-    with sales.replica.view.lock, sales.replica.persisting:
+    with sales._replica.view.lock, sales._replica.persisting:
         thing = Finalized()
         del thing
     assert results == [1]

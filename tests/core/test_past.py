@@ -298,7 +298,7 @@ def test_ages(sales, store, monkeypatch):
         patch.setattr(time, "time", lambda: now() - 7200)
         old = commits(sales, 5)
     assert records(store) == old
-    sales.ledger._looked = 0.0  # as if a minute had passed
+    sales._ledger._looked = 0.0  # as if a minute had passed
     new = commits(sales, 2)
     assert records(store) == new
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         assert_type(await sales.apersist(), Commit | None)
         assert_type(await sales.apersist(split=True), list[Commit])
         assert_type(config.persist(), Commit | None)
-        assert_type(config.persist("sales", "database"), Commit | None)
+        assert_type(config.persist("database", namespace="sales"), Commit | None)
         assert_type(config.persist(split=True), list[Commit])
         assert_type(await config.apersist(namespace="sales"), Commit | None)
         assert_type(await config.apersist(split=True), list[Commit])
@@ -193,7 +193,7 @@ def test_one_configuration(config, sales):
     for name in ("database", "api", "web"):
         sales.set(name, "x", 1)
     assert [change.configuration for change in sales.persist("api").changes] == ["api"]
-    assert [change.configuration for change in config.persist("sales", "web").changes] == ["web"]
+    assert [change.configuration for change in config.persist("web", namespace="sales").changes] == ["web"]
     assert sales.staged == ["database"]
     assert sales.persist().changes[0].configuration == "database"
 
@@ -204,10 +204,11 @@ def test_one_configuration(config, sales):
         (lambda c, s: s.persist("databse"), ConfigurationNotFound, "did you mean 'database'. Staged: 'database'"),
         (lambda c, s: s.persist("rotated"), ConfigurationNotFound, "nothing is staged in sales/rotated; staged: 'data"),
         (lambda c, s: c.persist(config="databse"), ConfigurationNotFound, "did you mean 'database'"),
-        (lambda c, s: c.persist("sales", "x"), ConfigurationNotFound, "nothing is staged in sales/x"),
+        (lambda c, s: c.persist("x", namespace="sales"), ConfigurationNotFound, "nothing is staged in sales/x"),
         (lambda c, s: s.persist("why I did it"), InvalidName, r"did you mean persist\(message=...\)"),
         (lambda c, s: c.persist("why I did it"), InvalidName, "persist.message=...."),
-        (lambda c, s: c.persist("sales", "why I did it"), InvalidName, "blanks"),
+        (lambda c, s: c.persist("why I did it", namespace="sales"), InvalidName, "blanks"),
+        (lambda c, s: c.persist("sales"), ConfigurationNotFound, r"'sales' is a namespace: persist\(namespace='sales'\)"),
         (lambda c, s: s.persist(5), InvalidName, "int"),
         (lambda c, s: s.persist("a", "b"), TypeError, "positional"),
         (lambda c, s: s.persist(on_conflict="our"), InvalidOption, "'our'"),

@@ -81,7 +81,7 @@ def handle(name, store):
 
     yield open_one
     for one in opened:
-        one.replica.close()
+        one._replica.close()
         one.faults.close()
 
 
@@ -109,7 +109,7 @@ def reads_do_not_block(handle, store):
     sales, result = handle(), []
     check(sales.get("n", "x") == 1)
     sales.faults.go_down()
-    with sales.replica.view.lock:
+    with sales._replica.view.lock:
         reader = threading.Thread(target=lambda: result.append(sales.get("n", "x")), daemon=True)
         reader.start()
         reader.join(0.5)
@@ -123,7 +123,7 @@ def lock_reads(monkeypatch):
     get = Namespace.get
 
     def locked(self, *args, **kwargs):
-        with self.replica.view.lock:
+        with self._replica.view.lock:
             return get(self, *args, **kwargs)
 
     monkeypatch.setattr(Namespace, "get", locked)
@@ -502,7 +502,7 @@ def no_value_is_told(handle, store):
     mine, theirs = handle(follow=False), handle(follow=False)
     mine.set("n", "x", SECRET)
     theirs.set("n", "x", SECRET + "!")
-    texts += map(repr, (mine, mine.diff(), mine.diff()[0], mine.snapshot(), mine.replica.view.drafts))
+    texts += map(repr, (mine, mine.diff(), mine.diff()[0], mine.snapshot(), mine._replica.view.drafts))
     texts += [repr(theirs.persist())]
     for call in (
         mine.persist,

@@ -217,7 +217,7 @@ def test_closing_in_a_handler(held):
         config.activate_backend("m")
         config.create_namespace("sales")
         sales = config.namespace("sales")
-        lock = operator.attrgetter(held)(sales.replica)
+        lock = operator.attrgetter(held)(sales._replica)
         with lock:
             config.close()
         assert sales.status().state.name == "CLOSED"

@@ -43,7 +43,7 @@ def filled(sales):
 
 def grow_old(sales, seconds=100.0):
     """Let so much time pass since the copy was last known to be true."""
-    sales.replica.view.since -= seconds
+    sales._replica.view.since -= seconds
 
 
 # --- reading -----------------------------------------------------------------------------------------
@@ -163,14 +163,14 @@ def test_health_tells_who_can_be_read(config, filled):
 
 def test_the_fast_path_is_everybody_elses(config, filled):
     """Only where there is a limit do reads leave the two look-ups; when it goes they are back."""
-    documents = filled.replica.view.documents
+    documents = filled._replica.view.documents
     assert documents["database"]["host"] == "secret-1"
     filled.limit_staleness(60.0)
     assert filled.get("database", "host") == "secret-1"
     assert documents == {}
     filled.limit_staleness(60.0, "serve")
     assert documents["database"]["host"] == "secret-1"
-    assert filled.replica.view.documents is documents
+    assert filled._replica.view.documents is documents
 
 
 def test_documents_are_decoded_once(filled, monkeypatch):

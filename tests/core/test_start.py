@@ -80,8 +80,8 @@ def known(start):
 
 def ready(sales):
     """Wait until the namespace is followed."""
-    with sales.replica._progress:
-        assert sales.replica._progress.wait_for(lambda: sales.status().state is State.READY, SECONDS), sales
+    with sales._replica._progress:
+        assert sales._replica._progress.wait_for(lambda: sales.status().state is State.READY, SECONDS), sales
 
 
 # --- last-known-good ---------------------------------------------------------------------------------
@@ -209,8 +209,8 @@ def test_wrong_credentials_that_show_later(start, known, outage):
     outage.refuse()
     sales = start().namespace("sales")
     outage.refuse(AuthenticationFailed("who are you"))
-    with sales.replica._progress:
-        sales.replica._progress.wait_for(lambda: sales.status().state is State.ERROR, SECONDS)
+    with sales._replica._progress:
+        sales._replica._progress.wait_for(lambda: sales.status().state is State.ERROR, SECONDS)
     assert sales.status().error == "AuthenticationFailed: who are you"
     assert sales.get("database", "host") == "secret-1"
 
@@ -455,8 +455,8 @@ def test_another_store_that_has_no_such_namespace(start, known, outage):
         outage.replace().delete_namespace("sales")
         outage.come_back()
         assert [event.kind for event in heard.wait_for(1)] == ["alarm"]
-        with sales.replica._progress:
-            sales.replica._progress.wait_for(lambda: sales.status().state is State.ERROR, SECONDS)
+        with sales._replica._progress:
+            sales._replica._progress.wait_for(lambda: sales.status().state is State.ERROR, SECONDS)
         assert sales.get("database", "host") == "secret-1"
         outage.tool.create_namespace("sales")
         outage.put(database=b'{"host": "new"}')
@@ -694,8 +694,8 @@ def test_a_late_backend_that_does_not_push(outage, tmp_path):
                 assert sales.status().source == "cache"
                 outage.put(database=b'{"host": "second"}')
                 outage.come_back()
-                sales.replica._thread.join(SECONDS)
-                assert not sales.replica._thread.is_alive()
+                sales._replica._thread.join(SECONDS)
+                assert not sales._replica._thread.is_alive()
                 assert sales.status().state is State.READY
                 assert sales.get("database", "host") == "second"
                 with pytest.raises(NotSupported):
@@ -751,4 +751,4 @@ def test_a_replica_by_itself(outage):
     """A namespace made around a backend, without a program, begins with the store as ever."""
     sales = Namespace("store", outage.kind.open({}), "sales")
     assert sales.status().source == "server"
-    sales.replica.close()
+    sales._replica.close()

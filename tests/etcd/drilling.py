@@ -190,7 +190,7 @@ class Follower:
         self.complaints: list[str] = []
         self._news = threading.Condition()
         self._told: set[tuple[str, int]] = set()
-        with sales.replica.view.lock:  # so that the state and the events that follow it are without a gap
+        with sales._replica.view.lock:  # so that the state and the events that follow it are without a gap
             self._reset()
             self._subscription = sales.on_change(self._hear, kinds="all")
 

@@ -326,7 +326,7 @@ def test_a_restored_store_that_was_overtaken(own_server, truth, seed, entering, 
     truth.create_namespace("sales")
     for number in range(10):
         truth.commit([Write("sales", "other", b'{"number":%d}' % number, ANY)])
-    follower.sales.replica._audit_at = 0.0  # now, and not in a few minutes
+    follower.sales._replica._audit_at = 0.0  # now, and not in a few minutes
     proxy.reopen()
     follower.wait_for_kind("resync")
     assert dict(follower.sales) == {"other": {"number": 9}}
@@ -516,7 +516,7 @@ def test_control_of_not_looking(broken_answers, backend, seed, entering, monkeyp
 def test_control_of_a_batch_that_is_skipped(server, prefix, backend, seed, entering, monkeypatch):
     """A follower that skips one batch is found, by what it reads and by what it told."""
     follower = entering(Follower(entering(following(server.endpoint, prefix=prefix))))
-    apply, replica, number = Replica._apply, follower.sales.replica, itertools.count(1)
+    apply, replica, number = Replica._apply, follower.sales._replica, itertools.count(1)
 
     def skip(self, batch):
         lost = self is replica and batch.entries and next(number) == 7
@@ -532,7 +532,7 @@ def test_control_of_a_batch_that_is_skipped(server, prefix, backend, seed, enter
 def test_control_of_an_event_that_is_told_twice(server, prefix, backend, seed, entering, monkeypatch):
     """A follower that tells a change twice is found."""
     follower = entering(Follower(entering(following(server.endpoint, prefix=prefix))))
-    publish, hub, number = Hub.publish, follower.sales.replica.hub, itertools.count(1)
+    publish, hub, number = Hub.publish, follower.sales._replica.hub, itertools.count(1)
 
     def twice(self, notice):
         publish(self, notice)

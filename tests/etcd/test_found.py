@@ -24,7 +24,7 @@ def sales(faults):
     """Return a followed namespace on that."""
     namespace = Namespace("store", faults, "sales")
     yield namespace
-    namespace.replica.close()
+    namespace._replica.close()
 
 
 def put(backend, data, name="n"):
@@ -78,18 +78,18 @@ def test_a_commit_to_a_store_that_was_set_back_ends(own_server, opening, monkeyp
     following.release()
     assert sales.wait_for(put(backend, b"{}", "last"), SECONDS)
     sales.set("n", "y", 1)
-    rounds, refresh = [], type(sales.replica).refresh
+    rounds, refresh = [], type(sales._replica).refresh
 
     def count(replica, names):
         rounds.append(names)
         assert len(rounds) < 20, "it re-reads for ever"
         refresh(replica, names)
 
-    monkeypatch.setattr(type(sales.replica), "refresh", count)
+    monkeypatch.setattr(type(sales._replica), "refresh", count)
     try:
         sales.persist()
     finally:
-        sales.replica.close()
+        sales._replica.close()
     assert backend.read("sales", ["n"])["n"].data == b'{"x":0,"y":1}'
 
 

@@ -303,7 +303,7 @@ def sales(faults):
     """Return a followed namespace over the faulty backend."""
     namespace = Namespace("store", faults, "sales")
     yield namespace
-    namespace.replica.close()
+    namespace._replica.close()
 
 
 @pytest.fixture

@@ -27,7 +27,9 @@ from confo.errors import (
     BackendExists,
     BackendNotFound,
     Closed,
+    ConfigurationNotFound,
     CredentialsError,
+    InvalidName,
     InvalidOption,
     NamespaceExists,
     NoActiveBackend,
@@ -37,7 +39,7 @@ from confo.guarded import open_guarded
 from confo.loaded import Loaded
 from confo.model import MISSING, Commit
 from confo.names import check_namespace
-from confo.namespace import RAISE, Namespace, commit_together, refuse_message
+from confo.namespace import RAISE, Namespace, commit_together, either
 from confo.paths import Field
 from confo.replica import CLOSE_SECONDS
 from confo.retention import Retention
@@ -89,6 +91,10 @@ class Confo:
     def __new__(cls, name: str | None = None) -> Self:
         """Return the one of this name, made when first asked for."""
         with _registry_lock:
+            if name is not None and type(name) is not str:
+                raise InvalidName(
+                    f"a Confo's name is a str, or None for the one of this process; not {type(name).__name__}"
+                )
             found = _registry.get(name)
             if not isinstance(found, cls):
                 found = _registry[name] = cls._new(name)
@@ -103,7 +109,8 @@ class Confo:
         self._active = None
         self._documents = {}
         self._was_closed = False
-        forks.add(self)
+        self._hooks = forks.InChild(self._renew_locks)
+        forks.add(self._hooks)
         return self
 
     _lock: threading.RLock
@@ -111,6 +118,7 @@ class Confo:
     _active: Loaded | None
     _documents: Mapping[str, Mapping[str, Any]]
     _was_closed: bool
+    _hooks: forks.InChild
 
     # --- backends --------------------------------------------------------------------------------
 
@@ -147,7 +155,11 @@ class Confo:
         namespace of which nothing was kept raises NotReadyError when it is used.
         """
         if not name or type(name) is not str:
-            raise CredentialsError(f"a backend's name is a text that is not empty, not {type(name).__name__}")
+            kind = "an empty one" if name == "" else type(name).__name__
+            raise InvalidOption(
+                f"a backend's name is a text that is not empty, not {kind}: "
+                "load_backend(credentials, name, backend_type)"
+            )
         if not isinstance(credentials, Mapping):
             raise CredentialsError(
                 f"credentials of backend {name!r} are a dict, not {type(credentials).__name__}", backend=name
@@ -305,9 +317,12 @@ class Confo:
         """Create a namespace in the active backend; NamespaceExists if it is there, unless ``exist_ok``."""
         try:
             self._backend().create_namespace(check_namespace(namespace))
-        except NamespaceExists:
+        except NamespaceExists as error:
             if not exist_ok:
-                raise
+                raise NamespaceExists(
+                    f"{error}: use_namespace({namespace!r}) uses it; with exist_ok=True that is no error",
+                    namespace=namespace,
+                ) from None
 
     @shielded
     def delete_namespace(self, namespace: str) -> None:
@@ -473,9 +488,10 @@ class Confo:
     @overload
     def persist(
         self,
+        configuration: str | None = None,
+        *,
         namespace: str | None = None,
         config: str | None = None,
-        *,
         message: str = "",
         author: str | None = None,
         on_conflict: OnConflict = "raise",
@@ -485,9 +501,10 @@ class Confo:
     @overload
     def persist(
         self,
+        configuration: str | None = None,
+        *,
         namespace: str | None = None,
         config: str | None = None,
-        *,
         message: str = "",
         author: str | None = None,
         on_conflict: OnConflict = "raise",
@@ -496,9 +513,10 @@ class Confo:
 
     def persist(
         self,
+        configuration: str | None = None,
+        *,
         namespace: str | None = None,
         config: str | None = None,
-        *,
         message: str = "",
         author: str | None = None,
         on_conflict: OnConflict = "raise",
@@ -507,25 +525,32 @@ class Confo:
         """Commit what was staged in the active backend as one: in all namespaces, in one, or of one configuration.
 
         Returns the commit, None when nothing was staged. A configuration without a namespace is one of the
-        namespace in use. See ``Namespace.persist`` for what it raises and for ``on_conflict`` and ``split``.
+        namespace in use; ``config`` is its older spelling. See ``Namespace.persist`` for what it raises and for
+        ``on_conflict`` and ``split``.
         """
-        refuse_message(namespace)
+        only = either(configuration, config)
         loaded = self._require_active()
         if namespace is not None:
             chosen = [loaded.namespace(namespace)]
-        elif config is not None:
-            chosen = [self._current()]
-        else:
+        elif only is None:
             chosen = loaded.opened()
-        work = [one.staged_work(config) for one in chosen]
+        elif loaded.known(only) is not None and only not in self._current().staged:
+            raise ConfigurationNotFound(
+                f"{only!r} is a namespace: persist(namespace={only!r}) commits what is staged there",
+                namespace=only,
+            )
+        else:
+            chosen = [self._current()]
+        work = [one._staged_work(only) for one in chosen]
         return commit_together(loaded.backend, work, message, author, on_conflict, split=split)
 
     @overload
     async def apersist(
         self,
+        configuration: str | None = None,
+        *,
         namespace: str | None = None,
         config: str | None = None,
-        *,
         message: str = "",
         author: str | None = None,
         on_conflict: OnConflict = "raise",
@@ -535,22 +560,21 @@ class Confo:
     @overload
     async def apersist(
         self,
+        configuration: str | None = None,
+        *,
         namespace: str | None = None,
         config: str | None = None,
-        *,
         message: str = "",
         author: str | None = None,
         on_conflict: OnConflict = "raise",
         split: Literal[True],
     ) -> list[Commit]: ...
 
-    async def apersist(
-        self, namespace: str | None = None, config: str | None = None, **options: Any
-    ) -> Commit | list[Commit] | None:
+    async def apersist(self, configuration: str | None = None, **options: Any) -> Commit | list[Commit] | None:
         """Do what ``persist`` does, without blocking the event loop."""
         import asyncio
 
-        return await asyncio.to_thread(partial(self.persist, namespace, config, **options))
+        return await asyncio.to_thread(partial(self.persist, configuration, **options))
 
     def __repr__(self) -> str:
         """Show the name and the backends, never a credential."""
@@ -622,15 +646,9 @@ class Confo:
     def _show(self) -> None:
         """Put the documents of the namespace in use where ``get`` looks first."""
         current = self._active.current if self._active else None
-        self._documents = {} if current is None else current.replica.view.documents
+        self._documents = {} if current is None else current._replica.view.documents
 
-    def before_fork(self) -> None:
-        """Nothing: what is under these locks is replaced as a whole."""
-
-    def after_fork_in_parent(self) -> None:
-        """Nothing."""
-
-    def after_fork_in_child(self) -> None:
+    def _renew_locks(self) -> None:
         """Have locks that no thread of the parent holds."""
         global _registry_lock  # noqa: PLW0603 - a lock cannot be released by another thread than its owner
         _registry_lock = threading.RLock()
@@ -677,7 +695,7 @@ def _class(backend_type: object) -> type[Backend]:
         return backend_type
     if isinstance(backend_type, str):
         return plugins.load(backend_type)
-    raise CredentialsError(
+    raise InvalidOption(
         "backend_type is a kind, such as confo.Backends.MEMORY_BACKEND, or a backend's class, "
         f"not {type(backend_type).__name__}"
     )

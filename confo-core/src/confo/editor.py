@@ -17,6 +17,7 @@ from confo.hints import instead, listed
 from confo.model import MISSING, Commit, Snapshot
 from confo.names import check_configuration
 from confo.paths import ITSELF, Field, Path, as_field, as_path, look, shown
+from confo.pretty import counted
 
 
 class Editor(MutableMapping[str, Any]):
@@ -126,7 +127,7 @@ class Editor(MutableMapping[str, Any]):
         """Show the place and what was written to, never a value."""
         written = [name for name, page in self._pages.items() if page.written]
         return (
-            f"<Editor of {self.namespace} at revision {self.revision}: {len(self)} configurations, "
+            f"<Editor of {self.namespace} at revision {self.revision}: {counted(len(self))}, "
             f"written to: {listed(written)}>"
         )
 

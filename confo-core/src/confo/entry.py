@@ -46,7 +46,7 @@ def _connected(url: str | None, create: bool, options: LoadOptions) -> Namespace
             f"{target.kind}://host:port/sales"
         )
     config = _opened(target, create, options)
-    return config.namespace(target.namespace).owning(config.close)
+    return config.namespace(target.namespace)._owning(config.close)
 
 
 def aconnect(url: str | None = None, *, create: bool = False, **options: Unpack[LoadOptions]) -> Connecting:
@@ -112,7 +112,7 @@ def _opened(target: Target, create: bool, options: LoadOptions) -> Confo:
                 f"Credentials of the backend go into the URL: ?{option}=..."
             )
     credentials = {**target.backend.create_credentials, **target.credentials} if create else target.credentials
-    config = Confo._new(target.kind)  # noqa: SLF001 - one that is in no registry, made by the module beside the class
+    config = Confo._new(target.kind)
     config.load_backend(credentials, target.kind, target.kind, **options)
     try:
         config.activate_backend(target.kind)
@@ -129,7 +129,7 @@ def _use(config: Confo, namespace: str, *, create: bool) -> None:
         config.use_namespace(namespace)
         return
     try:
-        config._require_active().namespace(namespace, waits=False)  # noqa: SLF001 - what is made is not waited for
+        config._require_active().namespace(namespace, waits=False)
     except NamespaceNotFound:
         config.create_namespace(namespace, exist_ok=True)  # another worker may have made it meanwhile
     config.use_namespace(namespace)

@@ -390,7 +390,13 @@ class Changes:
 
         self.interest = interest
         self._hub = hub
-        self._loop = asyncio.get_running_loop()
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise NotSupported(
+                "changes() hands its events to a running event loop: call it in a coroutine, or use on_change()",
+                namespace=hub.namespace,
+            ) from None
         self._news = asyncio.Event()
         self._ready: deque[Event] = deque()
         self.mailbox = Mailbox(self._wake)

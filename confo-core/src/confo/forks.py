@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -23,6 +24,23 @@ class ForkAware(Protocol):
 
     def after_fork_in_child(self) -> None:
         """Start anew what the child does not have."""
+
+
+class InChild:
+    """Hooks of an owner who has something to start anew in the child, and nothing to do before; he must keep it."""
+
+    def __init__(self, renew: Callable[[], None]) -> None:
+        self._renew = renew
+
+    def before_fork(self) -> None:
+        """Nothing."""
+
+    def after_fork_in_parent(self) -> None:
+        """Nothing."""
+
+    def after_fork_in_child(self) -> None:
+        """Start anew."""
+        self._renew()
 
 
 class _Owners:

@@ -12,9 +12,9 @@ from typing import Any
 from confo.backend import Backend
 from confo.cache import Cache
 from confo.copying import Copied, Copy
-from confo.errors import BackendUnavailable, CacheError, ConfoError, InvalidOption, NotReadyError
+from confo.errors import BackendUnavailable, CacheError, ConfoError, InvalidOption, NamespaceNotFound, NotReadyError
 from confo.first import First, time_travel
-from confo.hints import listed
+from confo.hints import did_you_mean, listed
 from confo.keeper import Keeper
 from confo.kept import Damaged, Kept
 from confo.model import Snapshot, State, Status
@@ -68,7 +68,10 @@ class Loaded:
         limit(self.name, name, max_staleness, on_stale, follows=False)  # before anything is loaded for nothing
         with self._lock:
             if name not in self._namespaces:
-                replica = self._replica(name, waits=waits)
+                try:
+                    replica = self._replica(name, waits=waits)
+                except NamespaceNotFound as error:
+                    raise self._hinted(name, error) from None
                 self._namespaces[name] = Namespace(
                     self.name, self.backend, name, history=self._history, replica=replica
                 )
@@ -76,6 +79,17 @@ class Loaded:
                     self._keeper.add(replica)
             self._namespaces[name].limit_staleness(max_staleness, on_stale)
             return self._namespaces[name]
+
+    def _hinted(self, name: str, error: NamespaceNotFound) -> NamespaceNotFound:
+        """Return the error with the name that was probably meant, and how a namespace is made."""
+        near = ""
+        with contextlib.suppress(ConfoError):
+            near = did_you_mean(name, self.backend.namespaces())
+        return NamespaceNotFound(
+            f"{error}{near or '.'} Make it with create_namespace({name!r}), or create=True in connect() or open()",
+            backend=self.name,
+            namespace=name,
+        )
 
     def known(self, name: str) -> Namespace | None:
         """Return the handle of a namespace that was loaded already."""
@@ -194,8 +208,8 @@ class Loaded:
         if self.current is gone:
             self.current = None
         if gone is not None:
-            gone.replica.close()
-            gone.replica.view.close("it was deleted")
+            gone._replica.close()
+            gone._replica.view.close("it was deleted")
         if self._keeper is not None:
             self._keeper.forget(namespace)
 
@@ -204,14 +218,14 @@ class Loaded:
         found = {one.name: one.status() for one in self.opened()}
         namespaces = {name: _plain(status) for name, status in found.items()}
         ready = all(status.state is State.READY for status in found.values())
-        serving = all(one.replica.serves() for one in self.opened())
+        serving = all(one._replica.serves() for one in self.opened())
         return {"kind": self.kind, "ready": ready, "serving": serving, "namespaces": namespaces}
 
     def locks(self) -> Iterator[threading.RLock]:
         """Yield the locks that a thread may hold when a signal handler or a finalizer calls in it."""
         yield self._lock
         for one in tuple(self._namespaces.values()):
-            yield from one.replica.locks()
+            yield from one._replica.locks()
 
     def renew_lock(self) -> None:
         """Have a lock that no thread of a parent process holds."""
@@ -219,7 +233,7 @@ class Loaded:
 
     def stop(self) -> None:
         """Begin to end the following of every namespace, all at once, and close the backend."""
-        self._closing = [one.replica for one in self.opened()]
+        self._closing = [one._replica for one in self.opened()]
         self._namespaces.clear()
         self.current = None
         for replica in self._closing:

@@ -156,7 +156,7 @@ class Snapshot(Mapping[str, FrozenDict]):
         """Show place, revision and size."""
         return (
             f"<Snapshot of {self.namespace} at revision {self.revision}: "
-            f"{len(self)} configurations, from {self.source}>"
+            f"{pretty.counted(len(self))}, from {self.source}>"
         )
 
     def why_lost(self, name: str) -> str:
@@ -291,6 +291,10 @@ class Commit:
             return None if self.timestamp is None else datetime.fromtimestamp(self.timestamp, UTC)
         except (ValueError, OverflowError, OSError):
             return None
+
+    def __repr__(self) -> str:
+        """Show the line for people: without values, and without the op id, which is for machines."""
+        return f"<Commit {self}>"
 
     def __str__(self) -> str:
         """Return one line for people: revision, time, author, message, and what it changed, without values."""

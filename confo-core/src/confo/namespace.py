@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import socket
 import threading
@@ -31,12 +32,12 @@ from confo.errors import (
     RevisionNotFound,
 )
 from confo.events import Changes, Event, Interest, Kind, Kinds, Subscription, check_wait, kinds_of
-from confo.hints import instead
+from confo.hints import did_you_mean, instead
 from confo.history import Signature
 from confo.model import MISSING, ChangeSet, Commit, Snapshot, Status
 from confo.names import check_configuration
 from confo.past import Past, between, differing
-from confo.paths import Field, as_field, as_path, look, shown
+from confo.paths import Field, as_field, as_path, dotted_path, look, shown
 from confo.replica import Replica
 from confo.retention import Ledger, Retention
 from confo.shield import shielded, shielded_end
@@ -47,8 +48,13 @@ from confo.travelling import stranded
 if TYPE_CHECKING:
     from confo.backend import Backend
 
+log = logging.getLogger("confo")
+
 RAISE: Final = MISSING
 """The default of ``default``: raise when there is nothing to return."""
+LONGEST_TEXT: Final = 65_536
+"""Bytes of a commit's message, and of its author: a twentieth of what a store's value may have, as the record of a
+commit holds both beside what changed."""
 
 
 class Namespace(Mapping[str, FrozenDict]):
@@ -71,7 +77,7 @@ class Namespace(Mapping[str, FrozenDict]):
         self.name = namespace
         self._backend = backend
         self._past = Past(backend, namespace)
-        self.ledger = None if history is None else Ledger(backend, namespace, history)
+        self._ledger = None if history is None else Ledger(backend, namespace, history)
         self._close: Callable[[], None] | None = None
         self._replica = replica or Replica(backend, namespace, follow=follow)
         self._view = self._replica.view
@@ -80,7 +86,7 @@ class Namespace(Mapping[str, FrozenDict]):
 
     # --- owning a backend ------------------------------------------------------------------------
 
-    def owning(self, close: Callable[[], None]) -> Self:
+    def _owning(self, close: Callable[[], None]) -> Self:
         """Return itself, from now on the owner of its backend; ``close`` ends that. For ``confo.connect``."""
         self._close = close
         return self
@@ -214,7 +220,7 @@ class Namespace(Mapping[str, FrozenDict]):
         be called with one event, such as an async function.
         """
         self._require_following()
-        hub, interest = self._replica.hub, _interest(_either(configuration, config), field, kinds_of(kinds))
+        hub, interest = self._replica.hub, self._interest(either(configuration, config), field, kinds)
 
         def subscribe() -> Subscription:
             subscription = Subscription(hub, interest, callback, reached=self._replica.wait_for)
@@ -234,7 +240,7 @@ class Namespace(Mapping[str, FrozenDict]):
         """Return the same events as an asynchronous iterator, to be called in a running event loop."""
         self._require_following()
         hub = self._replica.hub
-        changes = Changes(hub, _interest(_either(configuration, config), field, kinds_of(kinds)))
+        changes = Changes(hub, self._interest(either(configuration, config), field, kinds))
         hub.add(changes)
         return changes
 
@@ -316,7 +322,7 @@ class Namespace(Mapping[str, FrozenDict]):
 
         ConfigurationNotFound or FieldNotFound when it is not there. ``config`` is the older spelling.
         """
-        name = check_configuration(_either(configuration, config))
+        name = check_configuration(either(configuration, config))
         if field is None:
             if not self._view.has(name):
                 self._document(name)  # raises, as there is nothing to delete
@@ -357,7 +363,7 @@ class Namespace(Mapping[str, FrozenDict]):
     @shielded
     def discard(self, configuration: str | None = None, *, config: str | None = None) -> None:
         """Drop what was staged, of one configuration or of all; ``config`` is the older spelling."""
-        name = _either(configuration, config)
+        name = either(configuration, config)
         self._view.discard(self._to_commit() if name is None else [check_configuration(name)])
 
     @property
@@ -414,7 +420,7 @@ class Namespace(Mapping[str, FrozenDict]):
         atomic, are fine: then their list is returned, and after an error calling again goes on where it stopped.
         ``config`` is the older spelling of ``configuration``.
         """
-        work = self.staged_work(_either(configuration, config))
+        work = self._staged_work(either(configuration, config))
         return commit_together(self._backend, [work], message, author, on_conflict, split=split)
 
     @overload
@@ -543,7 +549,7 @@ class Namespace(Mapping[str, FrozenDict]):
         ``before=`` the last one's revision gives the next page. Asks the store. ``config`` is the older spelling of
         ``configuration``.
         """
-        name = _either(configuration, config)
+        name = either(configuration, config)
         if name is not None:
             check_configuration(name)
         _check_number("limit", limit)
@@ -577,7 +583,7 @@ class Namespace(Mapping[str, FrozenDict]):
         The keys are names of fields, and paths for what lies in objects: ``("opts", "pool")``. Values
         whose commit is not kept any more are left out. ``config`` is the older spelling of ``configuration``.
         """
-        name = check_configuration(_either(configuration, config))
+        name = check_configuration(either(configuration, config))
         return self._past.blame(self._present(), name)
 
     def rollback(
@@ -597,8 +603,8 @@ class Namespace(Mapping[str, FrozenDict]):
         RevisionNotFound where the former state is not known, TooLarge when more differs than one commit can hold.
         ``config`` is the older spelling of ``configuration``.
         """
-        only = _either(configuration, config)
-        if self.ledger is None:
+        only = either(configuration, config)
+        if self._ledger is None:
             raise NotSupported(
                 f"{self.name} on {self.backend_name} keeps no history to roll back by: load the backend with "
                 "history=True",
@@ -613,7 +619,7 @@ class Namespace(Mapping[str, FrozenDict]):
             names = differing(past, view.newest_entries(), only)
             drafts = {name: Draft(view.base(name), past.get(name)) for name in names}
         why = f"rollback to revision {revision}" if message is None else message
-        return commit_together(self._backend, [self.work(drafts)], why, author, on_conflict)
+        return commit_together(self._backend, [self._work(drafts)], why, author, on_conflict)
 
     # --- inside ----------------------------------------------------------------------------------
 
@@ -621,7 +627,7 @@ class Namespace(Mapping[str, FrozenDict]):
         """Return the bytes of the largest document that can be committed."""
         return self._backend.capabilities.max_value_bytes
 
-    def staged_work(self, configuration: str | None = None) -> Work:
+    def _staged_work(self, configuration: str | None = None) -> Work:
         """Return what a commit is to take along of what is staged here; for the core.
 
         InvalidName for a text that is no name, ConfigurationNotFound when nothing is staged in this configuration.
@@ -632,11 +638,11 @@ class Namespace(Mapping[str, FrozenDict]):
             if configuration not in names:
                 self._nothing_staged(configuration, names)
             names = [configuration]
-        return Work(self._replica, names, None, self.ledger)
+        return Work(self._replica, names, None, self._ledger)
 
-    def work(self, drafts: Mapping[str, Draft]) -> Work:
+    def _work(self, drafts: Mapping[str, Draft]) -> Work:
         """Return what a commit is to take along of drafts that are staged nowhere; for the core."""
-        return Work(self._replica, list(drafts), drafts, self.ledger)
+        return Work(self._replica, list(drafts), drafts, self._ledger)
 
     def _to_commit(self) -> list[str]:
         """Return the names that have something staged, or had until somebody else wrote the same."""
@@ -665,7 +671,9 @@ class Namespace(Mapping[str, FrozenDict]):
 
         def finish(editor: Editor) -> Commit:
             drafts = editor.end()
-            done = commit_together(self._backend, [self.work(drafts)], message, author, on_conflict) if drafts else None
+            done = (
+                commit_together(self._backend, [self._work(drafts)], message, author, on_conflict) if drafts else None
+            )
             return done or already_so(editor.revision, sign(message, author))
 
         return begin, finish
@@ -685,11 +693,6 @@ class Namespace(Mapping[str, FrozenDict]):
             return self._backend.load(self.name)  # beside the copy, whose events go on in the order of the store
         return self.snapshot()
 
-    @property
-    def replica(self) -> Replica:
-        """The local copy; for the core."""
-        return self._replica
-
     def _require_owning(self) -> Callable[[], None]:
         if self._close is None:
             raise NotSupported(
@@ -699,6 +702,17 @@ class Namespace(Mapping[str, FrozenDict]):
                 namespace=self.name,
             )
         return self._close
+
+    def _interest(self, configuration: str | None, field: Field | None, kinds: Kinds) -> Interest:
+        interest = _interest(configuration, field, kinds_of(kinds))
+        self._tell_of_the_absent(configuration)
+        return interest
+
+    def _tell_of_the_absent(self, configuration: str | None) -> None:
+        """Say in the log, at INFO, that a configuration is not there: it may be made later, or be misspelt."""
+        if configuration is not None and not self._view.has(configuration):
+            near = did_you_mean(configuration, list(self._view.newest_entries()))
+            log.info("%s has no configuration %r yet%s", self.name, configuration, near)
 
     def _require_following(self) -> None:
         if not self._replica.follows:
@@ -715,9 +729,11 @@ class Namespace(Mapping[str, FrozenDict]):
             return self._view.document(name)
         except ConfigurationNotFound as error:
             found = error
-        raise ConfigurationNotFound(
-            f"{found}{instead(name, self._view.names())}", namespace=self.name, configuration=name
-        )
+        known = self._view.names()
+        head, *path = name.split(".")
+        meant = path and head in known and "" not in path
+        hint = f": did you mean get({head!r}, {as_field(tuple(path))!r})?" if meant else instead(name, known)
+        raise ConfigurationNotFound(f"{found}{hint}", namespace=self.name, configuration=name)
 
     def _explain(self, name: str, field: Field | None, default: Any) -> Any:
         """Decode what was not read before; return what is asked for, the default, or say what is missing."""
@@ -735,8 +751,10 @@ class Namespace(Mapping[str, FrozenDict]):
             return default
         within = look(document, path[:-1])
         there = within if isinstance(within, dict) else document
+        dotted = dotted_path(field, document)
+        hint = f": did you mean the path {dotted}?" if dotted else instead(path[-1], there)
         raise FieldNotFound(
-            f"no {shown(as_field(path))} in {self.name}/{name}{instead(path[-1], there)}",
+            f"no {shown(as_field(path))} in {self.name}/{name}{hint}",
             namespace=self.name,
             configuration=name,
             field=as_field(path),
@@ -828,11 +846,14 @@ def sign(message: str, author: str | None = None) -> Signature:
 
 def _check_text(what: str, text: object) -> None:
     try:
-        if isinstance(text, str) and text.encode() is not None:
+        if isinstance(text, str):
+            size = len(text.encode())
+            if size > LONGEST_TEXT:
+                raise InvalidCommit(f"a commit's {what} has {size:,} bytes, and may have {LONGEST_TEXT:,}")
             return
     except UnicodeEncodeError:
-        pass
-    raise InvalidCommit(f"a commit's {what} is a text that UTF-8 can carry")
+        raise InvalidCommit(f"a commit's {what} is a text that UTF-8 can carry") from None
+    raise InvalidCommit(f"a commit's {what} is a text, not {type(text).__name__}")
 
 
 def _check_number(what: str, number: object) -> None:
@@ -841,7 +862,7 @@ def _check_number(what: str, number: object) -> None:
         raise InvalidOption(f"{what} is a whole number of 1 or more, not {got}")
 
 
-def _either(configuration: str | None, config: str | None) -> str | None:
+def either(configuration: str | None, config: str | None) -> str | None:
     """Return the configuration by its name of today, or by the older keyword."""
     return config if configuration is None else configuration
 

@@ -51,6 +51,12 @@ def look(document: Any, path: Path) -> Any:
     return found
 
 
+def dotted_path(field: object, document: Any) -> Path | None:
+    """Return the path that is there and that a text with dots was meant for; None if there is none."""
+    path = tuple(field.split(".")) if isinstance(field, str) else ()
+    return path if len(path) > 1 and look(document, path) is not MISSING else None
+
+
 def leaves(document: Mapping[str, Any]) -> Iterator[Path]:
     """Yield the path of each value that is no object; of an object without members its own."""
     for name, value in document.items():

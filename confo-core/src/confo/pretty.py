@@ -21,6 +21,11 @@ def at(path: tuple[str, ...]) -> str:
     return repr(path)
 
 
+def counted(configurations: int) -> str:
+    """Return "1 configuration", "2 configurations"."""
+    return f"{configurations:,} configuration{'' if configurations == 1 else 's'}"
+
+
 def one_line(text: str) -> str:
     """Return a text without line breaks and without what a terminal would obey."""
     line = " ".join(text.split())

@@ -112,7 +112,8 @@ def _in_the_end(start: Start, what: str, reason: ConfoError | None) -> ConfoErro
     if start.how != "wait":
         return reason
     kind = NamespaceNotFound if isinstance(reason, NamespaceNotFound) else BackendUnavailable
-    error = kind(f"cannot {what} within {start.seconds:g} seconds (start='wait'): {reason}", namespace=reason.namespace)
+    seconds = "1 second" if start.seconds == 1 else f"{start.seconds:g} seconds"
+    error = kind(f"cannot {what} within {seconds} (start='wait'): {reason}", namespace=reason.namespace)
     error.__context__, error.__suppress_context__ = reason, True
     return error
 

@@ -63,7 +63,9 @@ class FileBackend(Backend):
             if not Path(path).is_dir():
                 if Path(path).exists():
                     raise CredentialsError(f"{path} is a file; config_path is the folder above the namespaces' folders")
-                raise CredentialsError(f"there is no folder {path}: make it, or give 'create': True")
+                raise CredentialsError(
+                    f"there is no folder {path}: make it, or give 'create': True (create=True in connect())"
+                )
         backend = cls(Store(path, durable=durable, follow_links=follow_links))
         backend.namespaces()
         return backend

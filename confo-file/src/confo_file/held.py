@@ -176,7 +176,8 @@ class Held:
         if namespace.startswith("."):
             return Entry(found.data, revision)
         data, problem = formats.read(suffix, found.data)
-        return Entry(data, revision, f"{self.path_of(namespace, name, suffix)} {problem}" if problem else "")
+        place = str(self.path_of(namespace, name, suffix)) + ("" if problem.startswith("line ") else ":")
+        return Entry(data, revision, f"{place} {problem}" if problem else "")
 
     def path_of(self, namespace: str, name: str, suffix: str) -> str:
         """Return a configuration's path, for texts."""

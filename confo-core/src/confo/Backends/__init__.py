@@ -17,6 +17,7 @@ from typing import Any
 
 from confo import NamesakePackage, plugins
 from confo.errors import BackendNotInstalled, UnknownConstant
+from confo.hints import instead
 
 _CONSTANT = "_BACKEND"
 _CLASS = "Backend"
@@ -27,7 +28,8 @@ def __getattr__(name: str) -> Any:
     """Return the kind (a str) for a constant, or the class for a class name."""
     kind = _kind_of(name)
     if kind is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        hint = "" if name.startswith("__") else instead(name, __dir__())
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
     if not plugins.is_installed(kind):
         raise UnknownConstant(plugins.not_installed(kind))
     return kind if name.endswith(_CONSTANT) else plugins.load(kind)

@@ -38,7 +38,7 @@ class EditingContract(Contract):
                 acknowledged = sum(pool.map(increment, namespaces * 2))
         finally:
             for namespace in namespaces:
-                namespace.replica.close()
+                namespace._replica.close()
         found = backend.load("sales")["counter"]["n"]
         assert found == acknowledged, f"{acknowledged} increments were acknowledged, the counter says {found}"
         assert acknowledged == 4 * EACH, "increments that met conflicted for ever"

@@ -141,7 +141,7 @@ class Handle:
         self.faults.clear()
         if self.lag is not None:
             self.lag.release()
-        self.namespace.replica.close()
+        self.namespace._replica.close()
         self.faults.close()
 
 
