@@ -208,7 +208,7 @@ def test_one_configuration(config, sales):
         (lambda c, s: s.persist("why I did it"), InvalidName, r"did you mean persist\(message=...\)"),
         (lambda c, s: c.persist("why I did it"), InvalidName, "persist.message=...."),
         (lambda c, s: c.persist("why I did it", namespace="sales"), InvalidName, "blanks"),
-        (lambda c, s: c.persist("sales"), ConfigurationNotFound, r"'sales' is a namespace: persist\(namespace='sales'\)"),
+        (lambda c, s: c.persist("sales"), ConfigurationNotFound, r"'sales' is a namespace: persist.namespace='sales'"),
         (lambda c, s: s.persist(5), InvalidName, "int"),
         (lambda c, s: s.persist("a", "b"), TypeError, "positional"),
         (lambda c, s: s.persist(on_conflict="our"), InvalidOption, "'our'"),
