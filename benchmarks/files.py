@@ -97,10 +97,10 @@ def one_changed(root: Path, rounds: int) -> tuple[list[float], int]:
     next(watch)
     read, files = Folder.read, 0
 
-    def counting(folder: Folder, name: str) -> object:
+    def counting(folder: Folder, name: str, most: int | None = None) -> object:
         nonlocal files
         files += 1
-        return read(folder, name)
+        return read(folder, name, most)
 
     Folder.read = counting  # type: ignore[method-assign,assignment]
     took = []

@@ -11,6 +11,7 @@ import uuid
 
 import pytest
 
+import confo
 from confo import ANY, BackendFailure, Conflict, Confo, Entry, InvalidName, PermissionDenied, Write
 from confo_file import FileBackend, journal
 
@@ -267,6 +268,29 @@ def test_a_forked_child_follows(root):
             os._exit(0 if sales.wait_for(revision + 1, 20) and sales.get("db", "n") == 1 else 1)
         (root / "sales/db.json").write_text('{"n": 1}')
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_commit_touches_what_differs(root):
+    """A commit leaves the bytes and times of every file alone whose document it does not change."""
+    texts = {"a.json": '{ "n" : 1 }', "b.json": '{"n":1}\n\n', "c.yaml": "n:   1  # one\n", "d.toml": "n=1 # one\n"}
+    (root / "sales").mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (root / "sales" / name).write_text(text)
+    before = {name: (root / "sales" / name).stat() for name in texts}
+    with confo.connect(f"file://{root}/sales") as sales:
+        with sales.edit() as draft:
+            draft["a"]["n"] = 2
+            draft["b"] = {"n": 1}
+            draft["c"]["n"] = 1
+            draft["d"]["n"] = 1
+        assert [change.configuration for change in draft.commit.changes] == ["a"]
+        sales.set("b", "n", 1)
+        assert sales.persist() is None
+    after = {name: (root / "sales" / name).stat() for name in texts}
+    assert (root / "sales/a.json").read_text() == '{ "n" : 2 }'
+    for name in ("b.json", "c.yaml", "d.toml"):
+        assert (root / "sales" / name).read_text() == texts[name]
+        assert (after[name].st_ino, after[name].st_mtime_ns) == (before[name].st_ino, before[name].st_mtime_ns)
 
 
 def test_modes_are_kept(root, backend):

@@ -16,7 +16,7 @@ from typing import Any
 from confo import InvalidDocument, NotSupported
 from confo_file.layout import JSON
 from confo_file.texts import json_text
-from confo_file.texts.problem import Problem
+from confo_file.texts.problem import Problem, at
 from confo_file.texts.wrapping import Wrapping, unwrap
 
 LARGEST = 1024 * 1024
@@ -40,7 +40,7 @@ def read(suffix: str, data: bytes) -> tuple[bytes, str]:
         text, wrapping = unwrap(data)
         if suffix == JSON:
             if not isinstance(json_text.load(text), dict):
-                raise Problem("the top is no object", 1, 1)
+                raise at(text, len(text) - len(text.lstrip()), "the top is no object")
             return (text.encode() if wrapping.mark else data), ""
         return _json(_module(suffix).load(text)), ""
     except (Problem, NotSupported) as problem:

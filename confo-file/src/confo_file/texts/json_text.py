@@ -12,11 +12,13 @@ import re
 from typing import Any, NamedTuple
 
 from confo_file.texts.comparing import alike
-from confo_file.texts.problem import Problem
+from confo_file.texts.problem import Problem, at
 
 INDENT = "  "
 """Of files that are made new."""
 _BLANK = re.compile(r"[ \t\n\r]*")
+_TOKEN = re.compile(r'(?P<key>"(?:[^"\\]|\\.)*")(?=[ \t\n\r]*:)|"(?:[^"\\]|\\.)*"|[{}]|[^\s"{}\[\],:]+')
+"""A key, another string, the begin or end of an object, or a word or number."""
 _DECODER = json.JSONDecoder()
 _scan: Any = json.decoder.scanstring  # type: ignore[attr-defined] # in C; it gives a string and where it ends
 
@@ -72,9 +74,9 @@ def load(text: str) -> Any:
     except RecursionError:
         raise Problem("it is nested too deeply") from None
     except _Twice as key:
-        raise Problem(f"the key {str(key)[:80]!r} stands twice in one object") from None
-    except _NoNumber as word:
-        raise Problem(f"JSON has no number {word}") from None
+        raise at(text, _second_of(text), f"the key {str(key)[:80]!r} stands twice in one object") from None
+    except _NoNumber as number:
+        raise at(text, _first_of(text, number.word), f"JSON has no number {number}") from None
 
 
 def new(document: Any) -> str:
@@ -224,8 +226,29 @@ def _same(old: Any, new: Any) -> bool:
 def _float(text: str) -> float:
     found = float(text)
     if found in (float("inf"), float("-inf")):
-        raise _NoNumber("as large as that")
+        raise _NoNumber("as large as that", text)
     return found
+
+
+def _second_of(text: str) -> int:
+    """Return where the first key stands that its object has had already; the text is JSON otherwise."""
+    objects: list[set[str]] = []
+    for token in _TOKEN.finditer(text):
+        if token["key"]:
+            key = json.loads(token["key"])
+            if key in objects[-1]:
+                return token.start()
+            objects[-1].add(key)
+        elif token[0] == "{":
+            objects.append(set())
+        elif token[0] == "}":
+            objects.pop()
+    return 0
+
+
+def _first_of(text: str, word: str) -> int:
+    """Return where a word first stands outside of strings."""
+    return next((token.start() for token in _TOKEN.finditer(text) if token[0] == word), 0)
 
 
 class _Twice(Exception):
@@ -241,11 +264,15 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _NoNumber(Exception):
-    """NaN or an infinity stands where a number should."""
+    """NaN, an infinity or what is as large as one stands where a number should; ``word`` is how it is written."""
+
+    def __init__(self, said: str, word: str) -> None:
+        super().__init__(said)
+        self.word = word
 
 
 def _refuse(word: str) -> None:
-    raise _NoNumber(word)
+    raise _NoNumber(word, word)
 
 
 def compact(value: Any) -> str:
