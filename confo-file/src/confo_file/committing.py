@@ -89,7 +89,7 @@ def carry_out(held: Held, changes: list[Change], asked: str, *, decided: int = 0
     state, sync = _state(held), held.store.durable
     head = Head(held.head.store or uuid4().hex, held.head.revision + 1)
     decision = Journal(head, decided, changes, list(removed))
-    is_read = all(change.what == "seen" for change in changes) and not removed
+    is_read = not decided and all(change.what == "seen" for change in changes) and not removed
     failing = translated if is_read else doubtful  # who only reads has nothing in doubt
     with journal.Places(
         held.root, state, dict.fromkeys(change.namespace for change in changes), held.opened()
@@ -205,6 +205,9 @@ def _stage(held: Held, state: Folder, target: Target, staged: str) -> Change:
             is_read = status is not None and status.st_size <= formats.LARGEST_FILE
             old = folder.read(name + suffix)[0] if is_read else None
             content = formats.write(suffix, old, data, held.path_of(namespace, name, suffix))
+            known = held.index(namespace).known.get(name)
+            if content == old and known is not None and known.stamp == before:
+                return Change("seen", namespace, name, suffix, before, before)  # a new revision, and nobody's file
     made = state.create(staged, content, sync=held.store.durable, mode=FILE_MODE, like=status)
     return Change("write", namespace, name, suffix, before, stamp(suffix, made), staged)
 

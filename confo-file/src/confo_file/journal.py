@@ -34,7 +34,7 @@ class Change(NamedTuple):
     """What becomes of one file.
 
     ``write`` moves ``staged`` over what had the stamp ``before``; ``delete`` deletes what had it; ``seen`` only notes
-    the stamp ``after`` of a foreign edit.
+    the stamp ``after``: of a foreign edit, or of a file that is written as it is.
     """
 
     what: Literal["write", "delete", "seen"]
