@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from confo import Backend, plugins
-from confo_testkit.contract import BackendContract, CompactionContract, CredentialsContract, OutOfBandContract
+from confo_testkit.contract import (
+    BackendContract,
+    CompactionContract,
+    CredentialsContract,
+    HeartbeatContract,
+    OutOfBandContract,
+)
 
 
 class Shell:
@@ -58,13 +64,19 @@ class Shell:
             connection.execute(log, row)
 
 
-class TestSqlite(BackendContract, OutOfBandContract, CompactionContract, CredentialsContract):
+class TestSqlite(BackendContract, OutOfBandContract, CompactionContract, CredentialsContract, HeartbeatContract):
     """Every promise of the seam, on a file of each test's own."""
 
     @pytest.fixture
     def credentials(self, tmp_path: Path) -> dict[str, object]:
         """Return all that can be said of the test's own database."""
         return {"path": str(tmp_path / "confo.db"), "timeout": 5, "history": 10_000}
+
+    @pytest.fixture
+    def heartbeat(self, monkeypatch: pytest.MonkeyPatch) -> float:
+        """Give signs of life more often."""
+        monkeypatch.setattr("confo_sqlite.watch.HEARTBEAT_SECONDS", 0.1)
+        return 0.1
 
     @pytest.fixture
     def open_backend(self, credentials: dict[str, object]) -> Callable[[], Backend]:

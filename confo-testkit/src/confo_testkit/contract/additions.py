@@ -94,6 +94,24 @@ class OutOfBandContract(Contract):
             assert [one for one in heard if one[0] == "b"] == [one for one in told if one[0] == "b"]
 
     @pushed
+    @pytest.mark.parametrize("name", ["a b", "Ä", "a.b~", "a+b"])
+    def test_others_odd_names_cost_themselves(
+        self, backend: Backend, outside: Outside, follow: Follow, name: str
+    ) -> None:
+        """What another tool wrote under a name that is no configuration's takes nothing from the others."""
+        good = put(backend, b'{"x": 1}', "good")
+        reader = follow(backend, "sales", good.revision)
+        outside.put("sales", name, b"{}")
+        assert backend.load("sales").entries["good"].revision == good.revision
+        assert "sales" in backend.namespaces()
+        last = put(backend, b'{"x": 2}', "good")
+        reader.wait_until(last.revision)
+        assert backend.read("sales", ["good"])["good"].data == b'{"x": 2}'
+        assert {one for batch in reader.batches for one in batch.entries} <= {"good", name}
+        outside.delete("sales", name)
+        reader.wait_until(put(backend, b'{"x": 3}', "good").revision)
+
+    @pushed
     @pytest.mark.parametrize("garbage", [b"", b"{", b"\xff\xfe\x00", b"[1, 2]", b'{"x": NaN}', b"\n"])
     def test_others_garbage_costs_itself(
         self, backend: Backend, outside: Outside, follow: Follow, garbage: bytes

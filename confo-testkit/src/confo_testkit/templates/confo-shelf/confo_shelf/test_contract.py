@@ -9,11 +9,11 @@ import pytest
 from hypothesis import settings
 
 from confo import Backend, plugins
-from confo_testkit.contract import BackendContract
+from confo_testkit.contract import BackendContract, HeartbeatContract
 from confo_testkit.stateful import BackendStateMachine
 
 
-class TestShelf(BackendContract):
+class TestShelf(BackendContract, HeartbeatContract):
     """Every promise of the seam."""
 
     @pytest.fixture
@@ -21,6 +21,12 @@ class TestShelf(BackendContract):
         """Return a function that opens the test's own, empty store; called again, the same store once more."""
         store = uuid.uuid4().hex  # REPLACE: a server of the test's own, or a prefix that no other test uses
         return lambda: plugins.load("shelf").open({"store": store})
+
+    @pytest.fixture
+    def heartbeat(self, monkeypatch: pytest.MonkeyPatch) -> float:
+        """Have a quiet watch give signs of life more often, and return how many seconds are between two."""
+        monkeypatch.setattr("confo_shelf.backend.HEARTBEAT_SECONDS", 0.1)
+        return 0.1
 
 
 class ShelfMachine(BackendStateMachine):
