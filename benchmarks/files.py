@@ -27,7 +27,7 @@ from measure import Row, compare, fresh, interleave, median, options, report, sp
 
 from confo import ANY, Backends, Confo, Write
 from confo_file import FileBackend
-from confo_file.folder import Folder
+from confo_file.folder import Folder, Read
 
 COUNT = 10_000
 ROUNDS = 9
@@ -97,12 +97,12 @@ def one_changed(root: Path, rounds: int) -> tuple[list[float], int]:
     next(watch)
     read, files = Folder.read, 0
 
-    def counting(folder: Folder, name: str, most: int | None = None) -> object:
+    def counting(folder: Folder, name: str, most: int | None = None) -> Read:
         nonlocal files
         files += 1
         return read(folder, name, most)
 
-    Folder.read = counting  # type: ignore[method-assign,assignment]
+    Folder.read = counting  # type: ignore[method-assign]
     took = []
     for number in range(rounds):
         other.commit([Write("sales", "service-000042", b'{"n":%d}' % number, ANY)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 
 import pytest
@@ -255,6 +256,29 @@ def test_a_policy_that_exits_refuses(register, sales, store):
     with pytest.raises(PluginError, match=r"the plugin exits failed.*\(SystemExit\)"):
         sales.persist()
     assert len(store.load("sales")) == 0
+
+
+def test_an_interrupt_while_a_policy_is_asked(register, sales, store):
+    """Ctrl-C while a policy thinks reaches the caller as what it is, with the note that nothing was committed."""
+
+    class Thinks:
+        @hookimpl
+        def confo_check_commit(self, change_set):
+            signal.raise_signal(signal.SIGINT)
+            raise AssertionError("the handler did not raise")
+
+    register(Thinks(), "thinks")
+    sales.set("database", "port", 1)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            sales.persist()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert "nothing was committed; the plugin thinks was being asked" in caught.value.__notes__[0]
+    assert (len(store.load("sales")), sales.staged) == (0, ["database"])
+    extensions.unregister("thinks")
+    assert sales.persist().changes[0].configuration == "database"
 
 
 def test_what_was_registered_is_listed(register):

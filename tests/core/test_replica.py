@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from bisect import bisect_right
+
 import pytest
 
 from confo import (
@@ -12,7 +15,7 @@ from confo import (
     ResyncNeeded,
     State,
 )
-from confo.replica import after_failure, failures_before, pause
+from confo.replica import HERD_FAILURES, after_failure, failures_before, pause
 
 
 def test_back_off_doubles_to_five_seconds_with_full_jitter():
@@ -31,6 +34,51 @@ def test_clients_that_lose_a_server_together_do_not_come_back_together():
     assert failures_before(lost, 3, 60.0, followed=False) == 0
     assert failures_before(lost, 3, 1.0, followed=True) == 3
     assert failures_before(ResyncNeeded("x"), 3, 60.0, followed=True) == 0
+
+
+LOST = BackendUnavailable("x")
+
+
+def came_back(away, draw, plan):
+    """Return when a client comes back to a server that is away for so many seconds, by its own pauses."""
+    failures = failures_before(LOST, 0, 60.0, followed=True)
+    now = 0.0
+    while True:
+        now += plan(failures, draw.random())
+        failures += 1
+        if now >= away:
+            return now
+
+
+def fullest(away, plan, drawings=100, clients=300):
+    """Return, of each drawing, the share of the clients that come back within the fullest 0.1 seconds."""
+    draw = random.Random(away)
+    shares = []
+    for _ in range(drawings):
+        times = sorted(came_back(away, draw, plan) for _ in range(clients))
+        shares.append(max(bisect_right(times, began + 0.1) - n for n, began in enumerate(times)) / clients)
+    return shares
+
+
+@pytest.mark.parametrize("away", [0.0, 0.5, 1.0, 1.7, 2.0, 2.3, 3.0, 4.4, 6.8, 16.7])
+def test_a_herd_is_spread(away):
+    """However long a server is away, at most 10 % of 300 clients come back within any 0.1 s, but by rare chance."""
+    shares = fullest(away, lambda failures, jitter: after_failure(LOST, failures, jitter).pause)
+    assert sum(share > 0.10 for share in shares) <= 3, shares
+
+
+def test_a_herd_is_not_spread_by_full_jitter_alone():
+    """The control: where refused clients may come back at once, they meet those whose first pause ends."""
+    shares = fullest(1.7, pause)
+    assert sum(share > 0.10 for share in shares) >= 10, shares
+
+
+def test_later_pauses_are_half_of_their_bound_at_least():
+    """The first pause after a loss is anywhere up to its bound, each later one from half of it on."""
+    assert after_failure(LOST, HERD_FAILURES, 0.0).pause == 0.0
+    assert after_failure(LOST, 0, 0.0).pause == 0.0
+    assert after_failure(LOST, 1, 0.0).pause == pytest.approx(0.1)
+    assert after_failure(LOST, HERD_FAILURES + 1, 0.0).pause == pytest.approx(2.2)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 
 from confo import (
     ANY,
+    BackendFailure,
     BackendUnavailable,
     Batch,
     Conflict,
@@ -520,6 +521,34 @@ class ChokesOnGarbage(MemoryBackend):
         for entry in snapshot.entries.values():
             json.loads(entry.data)
         return snapshot
+
+
+class StopsAtGarbage(Telling):
+    """Has a watch that ends at what is no JSON."""
+
+    def change(self, batch):
+        for entry in batch.entries.values():
+            json.loads(entry.data if entry else b"null")
+        return [batch]
+
+
+class ChokesOnOddNames(MemoryBackend):
+    """Cannot load a namespace in which anything has a name that is none."""
+
+    def load(self, namespace):
+        snapshot = super().load(namespace)
+        if not all(name.isidentifier() for name in snapshot.entries):
+            raise BackendFailure("what is that?")
+        return snapshot
+
+
+class StopsAtOddNames(Telling):
+    """Has a watch that ends at a name that is none."""
+
+    def change(self, batch):
+        if not all(name.isidentifier() for name in batch.entries):
+            raise BackendFailure("what is that?")
+        return [batch]
 
 
 class EmptiesGarbage(MemoryBackend):

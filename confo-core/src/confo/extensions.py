@@ -42,6 +42,9 @@ def check(change_set: ChangeSet, signature: Signature) -> None:
             answers = shield.in_caller(ask)
         except CommitRefused as refused:
             raise CommitRefused(f"the plugin {name} refuses this commit: {refused}; nothing was sent") from refused
+        except KeyboardInterrupt as interrupt:  # of a person, who is not to be told of a plugin's defect
+            interrupt.add_note(f"Confo: nothing was committed; the plugin {name} was being asked")
+            raise
         except BaseException as error:  # a policy that calls sys.exit() has failed as well
             raise PluginError(
                 f"the plugin {name} failed while it checked this commit ({type(error).__name__}), and a policy that "

@@ -85,7 +85,15 @@ def failures_before(error: BaseException, failures: float, seconds: float, *, fo
 
 
 def after_failure(error: BaseException, failures: float, jitter: float) -> Failure:
-    """Decide what to do after the n-th failure in a row (0 the first); ``jitter`` is a random number of 0 to 1."""
+    """Decide what to do after the n-th failure in a row (0 the first); ``jitter`` is a random number of 0 to 1.
+
+    The first pause is anywhere from nothing to its bound, the later ones are half of theirs at least. Who lost one
+    server together is spread by the first; short later pauses would add those who are refused again to those whose
+    first pause ends. Of 300 clients of a server that is away for 1.7 seconds more than 10 % came within 0.1 seconds in
+    a quarter of all drawings with full jitter throughout, and in none with this (``tests/core/test_replica.py``).
+    """
+    if failures not in {0.0, HERD_FAILURES}:
+        jitter = (1.0 + jitter) / 2
     if isinstance(error, ResyncNeeded):
         return Failure(resync=True, pause=0.0 if failures == 0 else pause(failures, jitter), state=State.READY)
     refused = isinstance(error, (PermissionDenied, AuthenticationFailed))

@@ -203,7 +203,7 @@ def _stage(held: Held, state: Folder, target: Target, staged: str) -> Change:
         content = data
         if formats.is_object(data):  # what is no document, only another tool writes, and gets what it wrote
             is_read = status is not None and status.st_size <= formats.LARGEST_FILE
-            old = folder.read(name + suffix)[0] if is_read else None
+            old = folder.read(name + suffix).data if is_read else None
             content = formats.write(suffix, old, data, held.path_of(namespace, name, suffix))
             known = held.index(namespace).known.get(name)
             if content == old and known is not None and known.stamp == before:

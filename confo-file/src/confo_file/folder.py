@@ -13,7 +13,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -28,6 +28,14 @@ Stamp = list[str | int]
 def stamp(suffix: str, status: os.stat_result) -> Stamp:
     """Return a file's stamp; a list, as the index reads it back from JSON."""
     return [suffix, status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns]
+
+
+class Read(NamedTuple):
+    """A file's bytes, what the system knew of it when they were read, and whether a link led to it."""
+
+    data: bytes
+    status: os.stat_result
+    is_linked: bool
 
 
 class Folder:
@@ -117,24 +125,22 @@ class Folder:
         os.fchmod(fd, self.file_mode)  # whatever the umask
         return fd
 
-    def read(self, name: str, most: int | None = None) -> tuple[bytes, os.stat_result]:
-        """Return a file's bytes, and what the system knew of it when they were read.
-
-        OSError of EFBIG, and nothing is read, where there are more than ``most``.
-        """
+    def read(self, name: str, most: int | None = None) -> Read:
+        """Read a file; OSError of EFBIG, and nothing is read, where there are more bytes than ``most``."""
+        is_linked = False
         try:
             fd = os.open(name, os.O_RDONLY | _FILE, dir_fd=self.fd)
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
-            fd = os.open(self._target(name), os.O_RDONLY | _FILE)
+            is_linked, fd = True, os.open(self._target(name), os.O_RDONLY | _FILE)
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.ENXIO, "it is no regular file", name)
             if most is not None and status.st_size > most:
                 raise OSError(errno.EFBIG, f"its {status.st_size:,} bytes are more than a document may have", name)
-            return read_all(fd, status.st_size), status
+            return Read(read_all(fd, status.st_size), status, is_linked)
         finally:
             let_go(fd)
 

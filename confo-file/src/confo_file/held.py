@@ -176,8 +176,10 @@ class Held:
         if namespace.startswith("."):
             return Entry(found.data, revision)
         data, problem = formats.read(suffix, found.data)
-        place = str(self.path_of(namespace, name, suffix)) + ("" if problem.startswith("line ") else ":")
-        return Entry(data, revision, f"{place} {problem}" if problem else "")
+        if problem:
+            colon = "" if problem.startswith("line ") else ":"
+            problem = f"{self.path_of(namespace, name, suffix)}{colon} {problem}"
+        return Entry(data, revision, problem)
 
     def path_of(self, namespace: str, name: str, suffix: str) -> str:
         """Return a configuration's path, for texts."""
@@ -231,8 +233,8 @@ def _read(folder: Folder, name: str, suffix: str, twins: Mapping[str, str]) -> F
         if name in twins:
             status = folder.status(file)
             return None if status is None else Found(b"", _stamp(name, suffix, status, twins), problem=twins[name])
-        data, status = folder.read(file, formats.LARGEST_FILE)
-        return Found(data, stamp(suffix, status), is_linked=folder.is_link(file))
+        read = folder.read(file, formats.LARGEST_FILE)
+        return Found(read.data, stamp(suffix, read.status), is_linked=read.is_linked)
     except FileNotFoundError:
         found = folder.status(file)  # a link that leads nowhere is there
         return None if found is None else Found(b"", stamp(suffix, found), problem="it is a link that leads nowhere")

@@ -75,7 +75,7 @@ def read_head(state: Folder) -> Head:
 
 def read(state: Folder) -> Journal:
     """Return the commit that is decided and not finished."""
-    data, _ = state.read(JOURNAL)
+    data = state.read(JOURNAL).data
     try:
         first, second = (json.loads(line) for line in data.splitlines())
         decided, changes, removed = second

@@ -68,7 +68,7 @@ def load(text: str) -> Any:
     if not text.strip():
         raise Problem("the file is empty; an empty JSON document is {}")
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_float, object_pairs_hook=_object)
+        return _STRICT.decode(text)
     except json.JSONDecodeError as error:
         raise Problem(f"this is not JSON: {error.msg}", error.lineno, error.colno) from None
     except RecursionError:
@@ -278,3 +278,6 @@ def _refuse(word: str) -> None:
 def compact(value: Any) -> str:
     """Return a value's JSON without blanks, as the core writes it."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+_STRICT = json.JSONDecoder(parse_constant=_refuse, parse_float=_float, object_pairs_hook=_object)
