@@ -13,7 +13,7 @@ from typing import ClassVar
 import pytest
 
 import confo
-from confo import Closed, Confo, CredentialsError, InvalidOption, Namespace, NamespaceNotFound, NotSupported
+from confo import Closed, Confo, CredentialsError, InvalidOption, Namespace, NamespaceNotFound, NotSupported, State
 from confo_memory import MemoryBackend
 
 SECONDS = 10.0
@@ -282,3 +282,53 @@ def test_nothing_blocks_the_event_loop():
         ticking.cancel()
 
     asyncio.run(program())
+
+
+OF_A_HANDLE = {
+    "at": (1,),
+    "blame": ("a",),
+    "delete": ("a",),
+    "diff": (),
+    "discard": (),
+    "get": ("a",),
+    "get_all": (),
+    "get_count": (),
+    "history": (),
+    "limit_staleness": (1.0,),
+    "on_change": (print,),
+    "persist": (),
+    "reload": (),
+    "rollback": (1,),
+    "set": ("a", "b", 1),
+    "setdefault": ("a", {}),
+    "snapshot": (),
+    "transaction": (lambda draft: None,),
+    "wait_for": (1, 0.1),
+    "__contains__": ("a",),
+    "__getitem__": ("a",),
+    "__len__": (),
+}
+STILL_ANSWERED = {"close", "drain", "edit", "changes", "status"}
+"""``edit`` and ``changes`` are told when they begin; nothing is left to be drained, and ``status`` says CLOSED."""
+
+
+def test_a_closed_handle_says_so_on_every_call(url):
+    """Each call of a handle whose backend was closed raises Closed, and so does what iterates it."""
+    with confo.open(url, create=True) as config:
+        sales = config.namespace("sales")
+    public = {name for name in dir(Namespace) if not name.startswith("_") and callable(getattr(Namespace, name))}
+    asynchronous = {name for name in public if name.startswith("a") and name[1:] in public}
+    views = {"all", "items", "keys", "values"}
+    assert public - asynchronous - views - STILL_ANSWERED == {name for name in OF_A_HANDLE if not name.startswith("_")}
+    for name, arguments in OF_A_HANDLE.items():
+        with pytest.raises(Closed, match="backend .*was closed"):
+            getattr(sales, name)(*arguments)
+    for name in views:
+        with pytest.raises(Closed):
+            list(getattr(sales, name)())
+    with pytest.raises(Closed), sales.edit():
+        pytest.fail("the block was entered")
+    assert sales.status().state is State.CLOSED
+    for call in (config.get, config.activate_backend, config.namespace, config.delete_namespace):
+        with pytest.raises(Closed, match="was closed: load_backend"):
+            call("sales")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import logging
 import traceback
+from pathlib import Path
 
 import pytest
 
 import confo
 from tests.messages import conftest
+from tests.messages.catalogue import PAGES, catalogue
 from tests.messages.pages import Mistake, mistakes, read
 
 
@@ -51,3 +53,10 @@ def test_a_page_that_is_wrong_is_found():
     assert not mistake.is_told_by("a division by zero at 2379")
     with pytest.raises(ValueError, match="page.md has 2 blocks of Python, and 1"):
         read("page", entry + "\n## B\n\n```python\npass\n```\n")
+
+
+def test_the_catalogue_is_what_is_tested():
+    """docs/errors.md has every page of this folder, as it is; ``python -m tests.messages.catalogue`` writes it."""
+    assert {mistake.page for mistake in MISTAKES} == set(PAGES)
+    page = Path(__file__).parents[2] / "docs" / "errors.md"
+    assert page.read_text(encoding="utf-8") == catalogue()

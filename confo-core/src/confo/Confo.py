@@ -612,8 +612,7 @@ class Confo:
 
     def _require_active(self) -> Loaded:
         if self._active is None:
-            if self._was_closed and not self._loaded:
-                raise Closed(f"{self!r} was closed: load_backend() again before it is used")
+            self._check_open()
             loaded = ", ".join(self._loaded) or "none, call load_backend() first"
             raise NoActiveBackend(f"no backend is active: call activate_backend(name); loaded: {loaded}")
         return self._active
@@ -629,10 +628,15 @@ class Confo:
             )
         return loaded.current
 
+    def _check_open(self) -> None:
+        if self._was_closed and not self._loaded:
+            raise Closed(f"{self!r} was closed: load_backend() again before it is used")
+
     def _get_loaded(self, name: str) -> Loaded:
         try:
             return self._loaded[name]
         except (KeyError, TypeError):
+            self._check_open()
             loaded = ", ".join(self._loaded) or "none"
             raise BackendNotFound(f"no backend was loaded as {name!r}; loaded: {loaded}") from None
 

@@ -189,6 +189,7 @@ class Namespace(Mapping[str, FrozenDict]):
         fresh again; "serve" answers, as without a limit. A healthy store gives a sign of life every 10 seconds, so
         less than that is too little. None leaves it as it is. A read looks at the clock then, which takes longer.
         """
+        self._view.check_open()
         found = limit(self.backend_name, self.name, max_staleness, on_stale, follows=self._replica.follows)
         if found is not None:
             self._view.keep_to(found)
