@@ -346,13 +346,16 @@ def test_more_than_one_commit_takes(sales, store, monkeypatch):
 
 
 def test_a_document_that_is_too_large(sales, store):
-    """A document beyond the limit is refused when it is persisted, nothing is written and the draft is kept."""
+    """A document beyond the limit is refused when it is set, or when it is persisted and others made it so."""
     sales.set("small", "x", 1)
     sales.set("large", "a", "x" * 600_000)
-    sales.set("large", "b", "x" * 600_000)
+    with pytest.raises(InvalidDocument, match=r"sales/large cannot be set: with this it is 1,200,\d\d\d bytes"):
+        sales.set("large", "b", "x" * 600_000)
+    store.commit([Write("sales", "large", json.dumps({"b": "x" * 600_000}).encode(), ANY)])
+    sales.reload()
     with pytest.raises(InvalidDocument, match=r"sales/large is too large: 1,200,\d\d\d bytes"):
         sales.persist()
-    assert len(store.load("sales")) == 0
+    assert list(store.load("sales").entries) == ["large"]
     assert sorted(sales.staged) == ["large", "small"]
     limit = min(1_048_576, store.capabilities.max_value_bytes)
     with pytest.raises(InvalidDocument, match=f"limit is {limit:,}"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import random
 
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 
 import confo
 from confo import RevisionNotFound, TooLarge
-from confo.codec import MAX_BYTES, to_json
+from confo.codec import MAX_BYTES, at_most, to_json
 from confo.errors import InvalidDocument
 from confo.packing import MOST_UNPACKED, Digest, digest, fit, unpack
+from confo.paths import put
 
 
 def noise(size, seed=0):
@@ -99,6 +101,55 @@ def test_a_commit_that_is_too_large_names_the_largest(sales, store):
     assert noise(700_000, 0)[:40] not in str(caught.value)
     assert dict(store.load("sales").entries) == {}
     assert sales.snapshot().revision == revision
+
+
+def test_fields_that_add_up(sales, store):
+    """A field that would make its document too large is refused when it is set; the rest is committed."""
+    fields = itertools.count()
+
+    def fill():
+        while True:
+            number = next(fields)
+            sales.set("web", ("pages", f"p{number}"), noise(2_000, number))
+
+    with pytest.raises(
+        InvalidDocument, match=r"sales/web cannot be set: with this it is [\d,]+ bytes as JSON, the limit"
+    ):
+        fill()
+    filled = next(fields) - 1
+    most = len(to_json(sales["web"]))
+    limit = min(MAX_BYTES, store.capabilities.max_value_bytes)
+    assert most > limit - 3_000
+    sales.persist()
+    assert len(sales["web"]["pages"]) == filled
+    with pytest.raises(InvalidDocument, match="with this it is"):
+        sales.set("web", "more", noise(limit - most + 100))
+    assert sales.staged == []
+    sales.delete("web", ("pages", "p0"))
+    sales.set("web", "more", noise(1_900))
+    sales.persist()
+    assert sales.get("web", "more") == noise(1_900)
+
+
+VALUE = st.one_of(
+    st.text(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.none(),
+    st.booleans(),
+    st.lists(st.text()),
+)
+
+
+@given(st.lists(st.text(), min_size=1, max_size=3), VALUE)
+def test_a_bound_is_one(path, value):
+    """What a value is reckoned to add to a document is no less than what it adds."""
+    try:
+        document = put({}, tuple(path), value)
+        size = len(to_json(document))
+    except UnicodeEncodeError:
+        return
+    assert 2 + at_most(value, tuple(path)) >= size
 
 
 @settings(deadline=None, max_examples=6)

@@ -164,6 +164,16 @@ def to_json(value: JSON) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
+def at_most(value: object, path: tuple[str, ...]) -> int:
+    """Return how many bytes a value, and the names on its way, add to a document's JSON at most."""
+    size = sum(6 * len(name) + 6 for name in path)  # a letter may need six; quotes, colon, comma, braces
+    if isinstance(value, str):
+        return size + 6 * len(value) + 2
+    if isinstance(value, int):
+        return size + value.bit_length() // 3 + 6
+    return size + 32 if isinstance(value, float) or value is None else size + len(to_json(value))
+
+
 def freeze(
     value: object,
     *,

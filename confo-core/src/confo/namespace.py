@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Self, overload
 from confo import extensions, shield
 from confo.asynchronous import in_thread
 from confo.changes import Draft, OnConflict
-from confo.codec import FrozenDict
+from confo.codec import FrozenDict, at_most
 from confo.commits import Work, already_so, difference, persist, persist_split
 from confo.editor import Editor
 from confo.edits import with_document, with_field, without_document, without_field
@@ -305,7 +305,9 @@ class Namespace(Mapping[str, FrozenDict]):
                     namespace=self.name,
                     configuration=name,
                 )
-            self._view.stage(name, with_field(self.name, name, field, value, self._most()))  # type: ignore[arg-type] # checked in it
+            most = self._most()
+            edit = with_field(self.name, name, field, value, most)  # type: ignore[arg-type] # checked in it
+            self._view.stage(name, edit, grows=at_most(value, as_path(field)), most=most)  # type: ignore[arg-type]
         else:
             edit = with_document(self.name, name, field, value, self._most())  # type: ignore[arg-type] # checked in it
             self._view.stage(name, edit, whole=True)  # type: ignore[arg-type] # checked in it

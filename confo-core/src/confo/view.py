@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 from confo import forks
 from confo.changes import UNREADABLE, Draft, rebase
-from confo.codec import FrozenDict, decode
+from confo.codec import MAX_BYTES, FrozenDict, decode, to_json
 from confo.entries import Entries
-from confo.errors import Closed, ConfigurationNotFound, UnreadableDocument
+from confo.errors import Closed, ConfigurationNotFound, InvalidDocument, UnreadableDocument
 from confo.model import Entry, Snapshot, Unreadable, same
 from confo.readable import CHECKED_AT_ONCE, News, Readable
 from confo.staleness import Limit
@@ -88,6 +88,8 @@ class View:
         self.agreed: dict[str, int] = {}
         """Drafts that are gone as somebody else wrote the same, and the revision that did (0: it was deleted); the next
         commit tells."""
+        self._sizes: dict[str, int] = {}
+        """How many bytes a draft has at most, where fields of it were set one after the other."""
         self.sent: dict[str, Sent] = {}
         self._ahead: dict[str, Ahead] = {}
         self._landed: set[int] = set()
@@ -269,11 +271,18 @@ class View:
     # --- changing --------------------------------------------------------------------------------
 
     def stage(
-        self, name: str, edit: Callable[[Mapping[str, Any] | None], Mapping[str, Any] | None], *, whole: bool = False
+        self,
+        name: str,
+        edit: Callable[[Mapping[str, Any] | None], Mapping[str, Any] | None],
+        *,
+        whole: bool = False,
+        grows: int = 0,
+        most: int = MAX_BYTES,
     ) -> None:
         """Replace the draft of one document by what ``edit`` makes of the document as it stands.
 
-        UnreadableDocument where that cannot be read, unless the edit replaces the ``whole`` of it.
+        UnreadableDocument where that cannot be read, unless the edit replaces the ``whole`` of it. InvalidDocument
+        where it would have more bytes than ``most``; the edit ``grows`` it by so many at most.
         """
         self.check_open()
         with self.lock:
@@ -282,7 +291,11 @@ class View:
                 self._lay({name: Draft(UNREADABLE, edit(None))})
                 return
             draft = self.drafts.get(name, Draft(committed, committed))
-            self._lay({name: rebase(draft._replace(mine=edit(draft.mine)), committed)})
+            edited = edit(draft.mine)
+            size = self._check_size(name, draft.mine, edited, grows, most) if grows else None
+            self._lay({name: rebase(draft._replace(mine=edited), committed)})
+            if size is not None:
+                self._sizes[name] = size
 
     def discard(self, names: Sequence[str]) -> None:
         """Drop the drafts of these documents."""
@@ -483,7 +496,30 @@ class View:
             self._show(drafts)
             raise
 
+    def _check_size(
+        self, name: str, before: Mapping[str, Any] | None, edited: Mapping[str, Any] | None, grows: int, most: int
+    ) -> int:
+        """Return how many bytes the edited document has at most; it is encoded only when that may be too many."""
+        most, size = min(most, MAX_BYTES), self._sizes.get(name)
+        if size is None and name not in self.drafts:
+            entry = self.newest(name)
+            size = len(entry.data) if entry else 2
+        elif size is None:
+            size = 2 if before is None else len(to_json(FrozenDict(before)))
+        size += grows
+        if size > most and edited is not None:
+            size = len(to_json(FrozenDict(edited)))
+            if size > most:
+                raise InvalidDocument(
+                    f"{self.namespace}/{name} cannot be set: with this it is {size:,} bytes as JSON, the limit is "
+                    f"{most:,}; split it into several configurations",
+                    namespace=self.namespace,
+                    configuration=name,
+                )
+        return size
+
     def _keep(self, name: str, draft: Draft) -> None:
+        self._sizes.pop(name, None)
         if draft.is_empty:
             self.drafts.pop(name, None)
         else:
