@@ -746,7 +746,12 @@ class Namespace(Mapping[str, FrozenDict]):
         if default is not RAISE and not self._view.has(name):
             self._view.check_age()
             return default
-        document = self._document(name)
+        try:
+            document = self._document(name)
+        except ConfigurationNotFound:  # it may have been deleted just now
+            if default is RAISE:
+                raise
+            return default
         found = look(document, path)
         if found is not MISSING:
             return found
