@@ -139,7 +139,8 @@ class Namespace(Mapping[str, FrozenDict]):
         """Return a document, or one of its fields; a tuple of names goes into nested objects: ``("opts", "pool")``.
 
         Raises ConfigurationNotFound or FieldNotFound (both KeyErrors) unless a default is given, and
-        UnreadableDocument when the store holds no document there; TooStale beyond a limit that was set.
+        UnreadableDocument when the store holds no document there; TooStale beyond a limit that was set. Values are as
+        JSON has them: there is no ``type=`` here, as giving types is what a binding of a whole configuration is for.
         """
         try:
             if field is None:

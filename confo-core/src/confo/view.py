@@ -414,6 +414,7 @@ class View:
     # --- inside, under the lock ------------------------------------------------------------------
 
     def _applied(self, name: str, entry: Entry | None, revision: int) -> Applied:
+        """Return what becomes of a configuration; if it is what is being sent, that counts as committed from now on."""
         own = (entry.revision if entry else revision) in self._landed
         if not own and (sent := self.sent.get(name)) is not None and self._is_sent(name, sent.data, entry):
             own = True
